@@ -9,11 +9,12 @@
 /// Paths are absolute or relative to the working directory, `/`-separated. Every call may block
 /// and may be made from any thread, but never from Swift's cooperative pool.
 package protocol FileSystem: Sendable {
-    /// Opens a file. `create` with `exclusive` fails with ``DiskError/Reason/exists`` when there is one.
+    /// Opens a file; ``OpenMode/create`` fails with ``DiskError/Reason/exists`` when there is one.
     func open(_ path: String, _ mode: OpenMode) throws(DiskError) -> any File
     /// Names in a directory, sorted by bytes, without `.` and `..`.
     func list(_ directory: String) throws(DiskError) -> [String]
-    /// Makes a directory and its missing parents; one that exists is fine.
+    /// Makes a directory and its missing parents; one that exists is fine. What it made is durable
+    /// when it returns.
     func makeDirectory(_ path: String) throws(DiskError)
     /// Renames `source` to `target`, replacing a target that exists.
     func rename(_ source: String, to target: String) throws(DiskError)

@@ -15,6 +15,7 @@ package protocol Lane: Sendable {
     func submit(_ job: @escaping @Sendable () -> Void)
     /// Runs `job` once, not before `delay` has passed.
     func submit(after delay: Duration, _ job: @escaping @Sendable () -> Void)
-    /// Finishes the jobs submitted so far, drops timed ones, ends the thread. Called once.
+    /// Finishes the jobs submitted so far, drops timed ones and whatever is submitted later, and
+    /// ends the thread. Returns when the thread has ended, unless a job of this lane calls it.
     func stop()
 }
