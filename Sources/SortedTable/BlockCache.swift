@@ -1,0 +1,96 @@
+internal import Bytes
+internal import Synchronization
+
+/// The blocks of all tables that are kept in memory: sharded, within a byte budget, scan resistant.
+///
+/// Replacement is S3-FIFO (Yang and others: "FIFO queues are all you need for cache eviction",
+/// SOSP 2023) per shard. Index and filter blocks are ordinary entries; what tables keep for as long
+/// as they are open is charged with ``chargeFixed(_:)`` and leaves less for the rest. A block in use
+/// is pinned: it is not evicted while somebody beside the cache holds it (unless everything is
+/// pinned, and then the budget is exceeded by what is in use). The locks are held for table look-ups
+/// only, never during a disk read.
+package final class BlockCache: Sendable {
+    /// A reading of the cache's counters.
+    package struct Statistics: Equatable, Sendable {
+        /// Look-ups that found their block.
+        package var hits: UInt64 = 0
+        /// Look-ups that did not.
+        package var misses: UInt64 = 0
+        /// Blocks taken in.
+        package var insertions: UInt64 = 0
+        /// Blocks dropped to keep the budget.
+        package var evictions: UInt64 = 0
+        /// Blocks too large for a shard, never taken in.
+        package var bypasses: UInt64 = 0
+        /// Blocks held now.
+        package var blocks: Int = 0
+        /// Bytes held now, without ``fixedBytes``.
+        package var bytes: Int = 0
+        /// Bytes charged by open tables.
+        package var fixedBytes: Int = 0
+        /// The budget.
+        package var budgetBytes: Int = 0
+    }
+
+    private let shards: [CacheShard]
+    private let shardShift: UInt64
+    private let fixed = Atomic<Int>(0)
+
+    /// The budget in bytes.
+    package let budgetBytes: Int
+
+    /// A cache that holds at most `budgetBytes`, spread over up to `shardsMax` shards of at least
+    /// 1 MiB each.
+    package init(budgetBytes: Int, shardsMax: Int = 16) {
+        precondition(budgetBytes >= 0, "a budget is not negative")
+        precondition(shardsMax > 0 && shardsMax <= 256, "1 to 256 shards")
+        self.budgetBytes = budgetBytes
+        var bits = 0
+        while 2 << bits <= shardsMax && budgetBytes >> (bits + 1) >= 1 << 20 { bits += 1 }
+        shardShift = UInt64(64 - bits)
+        let share = budgetBytes >> bits
+        shards = (0..<(1 << bits)).map { _ in CacheShard(budgetBytes: share) }
+    }
+
+    /// The counters now; shards are read one after another.
+    package var statistics: Statistics {
+        var total = Statistics()
+        for shard in shards { shard.add(to: &total) }
+        total.fixedBytes = fixed.load(ordering: .relaxed)
+        total.budgetBytes = budgetBytes
+        return total
+    }
+
+    /// Takes `bytes` (negative: gives them back) out of what blocks may use: memory that an open
+    /// table keeps anyway.
+    package func chargeFixed(_ bytes: Int) {
+        fixed.add(bytes, ordering: .relaxed)
+    }
+
+    /// Forgets every block of a file that was removed. Linear in the number of blocks.
+    package func removeAll(fileID: UInt64) {
+        for shard in shards { shard.removeAll(fileID: fileID) }
+    }
+
+    /// The block at `offset` of a file, or nil.
+    @inline(__always)
+    func find(fileID: UInt64, offset: UInt64) -> TableBlock? {
+        let hash = CacheShard.hash(fileID: fileID, offset: offset)
+        return shard(hash).find(hash: hash, fileID: fileID, offset: offset)
+    }
+
+    /// Takes a block in; the answer is the block that is now kept for this place: another thread
+    /// may have been faster.
+    func insert(_ block: TableBlock, fileID: UInt64, offset: UInt64) -> TableBlock {
+        let hash = CacheShard.hash(fileID: fileID, offset: offset)
+        let share = max(0, budgetBytes - fixed.load(ordering: .relaxed)) / shards.count
+        return shard(hash).insert(
+            block, hash: hash, fileID: fileID, offset: offset, budgetBytes: share)
+    }
+
+    @inline(__always)
+    private func shard(_ hash: UInt64) -> CacheShard {
+        // A shift by 64 gives 0: one shard.
+        shards[Int(truncatingIfNeeded: hash >> shardShift)]
+    }
+}
