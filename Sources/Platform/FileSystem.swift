@@ -51,7 +51,8 @@ package protocol File: AnyObject, Sendable {
     /// Bytes in the file.
     func size() throws(DiskError) -> UInt64
     /// Reads up to `target.count` bytes at `offset`; fewer only at the end of the file.
-    func read(into target: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(DiskError) -> Int
+    func read(into target: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(DiskError)
+        -> Int
     /// Writes all of `source` at `offset`.
     func write(_ source: UnsafeRawBufferPointer, at offset: UInt64) throws(DiskError)
     /// Makes all written bytes and the size durable (fdatasync). A failure is never retried: the

@@ -33,12 +33,14 @@ final class ThreadLane: Lane {
     init(name: String) {
         let start = Unmanaged.passRetained(ThreadStart(name: name, lane: self))
         var handle = pthread_t()
-        let code = pthread_create(&handle, nil, { argument in
-            if let argument {
-                Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue().run()
-            }
-            return nil
-        }, start.toOpaque())
+        let code = pthread_create(
+            &handle, nil,
+            { argument in
+                if let argument {
+                    Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue().run()
+                }
+                return nil
+            }, start.toOpaque())
         precondition(code == 0, "the system gives a thread to lane \(name)")
         let made = handle
         thread.change { $0 = made }
