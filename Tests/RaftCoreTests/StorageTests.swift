@@ -1,0 +1,121 @@
+import RaftCore
+import Testing
+
+/// Writes under way, and what their completions may attest.
+@Suite("StorageState")
+struct StorageTests {
+    private static func follower() -> Replica {
+        Replica(id: 3, configuration: Configuration(voters: [1, 2, 3]), seed: 1)
+    }
+
+    private static func append(
+        from leader: ReplicaID, term: Term, _ entryTerm: Term, index: LogIndex = 1
+    ) -> Message {
+        let entry = Entry(index: index, term: entryTerm, kind: .noop, payload: [])
+        return Message(
+            from: leader, to: 3, term: term,
+            body: .append(previousIndex: index - 1, previousTerm: 0, entries: [entry], commit: 0))
+    }
+
+    private static func write(of replica: inout Replica) throws -> StoreWrite {
+        let write = replica.takeWrite()
+        return try #require(write)
+    }
+
+    private func expectReplies(_ count: Int, from replica: inout Replica) {
+        let replies = Self.replies(&replica)
+        #expect(replies.count == count)
+    }
+
+    private static func replies(_ replica: inout Replica) -> [Message] {
+        var effects = Effects()
+        replica.takeEffects(into: &effects)
+        return effects.messages
+    }
+
+    @Test("An old completion does not attest an entry that left the log and came back")
+    func anOldCompletionDoesNotAttestAnEntryThatLeftTheLogAndCameBack() throws {
+        var replica = Self.follower()
+        // Term 1 writes A, term 2 puts B in its place, term 3 brings A back.
+        replica.receive(Self.append(from: 1, term: 1, 1))
+        let first = try Self.write(of: &replica)
+        replica.receive(Self.append(from: 2, term: 2, 2))
+        let second = try Self.write(of: &replica)
+        replica.receive(Self.append(from: 2, term: 2, 2))
+        #expect(!replica.hasWrite, "a doubled append is no write")
+        // A log may only go back in terms by losing its tail to a newer leader.
+        replica.receive(Self.append(from: 1, term: 3, 1))
+        let third = try Self.write(of: &replica)
+        #expect(replica.log.term(at: 1) == 1)
+
+        replica.stored(first.ticket)
+        #expect(replica.durableIndex == 0, "the disk's last word will be B for a while")
+        replica.stored(second.ticket)
+        #expect(replica.durableIndex == 0)
+        let early = Self.replies(&replica)
+        #expect(early.allSatisfy { $0.term < 3 })
+        replica.stored(third.ticket)
+        #expect(replica.durableIndex == 1)
+        let last = Self.replies(&replica)
+        #expect(last.count == 1 && last.first?.body == .appendReply(match: 1))
+        #expect(last.first?.term == 3)
+    }
+
+    @Test("A completion stands for all writes before it, and counts once")
+    func aCompletionStandsForAllWritesBeforeItAndCountsOnce() throws {
+        var replica = Self.follower()
+        replica.receive(Self.append(from: 1, term: 1, 1))
+        let first = try Self.write(of: &replica)
+        let next = Entry(index: 2, term: 1, kind: .command, payload: [7])
+        replica.receive(
+            Message(
+                from: 1, to: 3, term: 1,
+                body: .append(previousIndex: 1, previousTerm: 1, entries: [next], commit: 0)))
+        let second = try Self.write(of: &replica)
+        #expect(first.hardState == HardState(term: 1) && second.hardState == nil)
+        #expect(second.entries == [next])
+        replica.stored(second.ticket)
+        #expect(replica.durableIndex == 2)
+        expectReplies(2, from: &replica)
+        replica.stored(first.ticket)
+        expectReplies(0, from: &replica)
+        #expect(replica.durableIndex == 2)
+    }
+
+    @Test("A completion for an earlier placement of the group is ignored")
+    func aCompletionForAnEarlierPlacementOfTheGroupIsIgnored() throws {
+        var earlier = Replica(id: 9, configuration: Configuration(voters: [9]), seed: 1)
+        earlier.campaign()
+        let foreign = try Self.write(of: &earlier)
+        var replica = Self.follower()
+        replica.receive(Self.append(from: 1, term: 1, 1))
+        _ = replica.takeWrite()
+        replica.stored(foreign.ticket)
+        expectReplies(0, from: &replica)
+        #expect(replica.durableIndex == 0)
+    }
+
+    @Test("A doubled append whose write is under way is answered when it is stored")
+    func aDoubledAppendWhoseWriteIsUnderWayIsAnsweredWhenItIsStored() throws {
+        var replica = Self.follower()
+        replica.receive(Self.append(from: 1, term: 1, 1))
+        let write = try Self.write(of: &replica)
+        replica.receive(Self.append(from: 1, term: 1, 1))
+        expectReplies(0, from: &replica)
+        #expect(!replica.hasWrite)
+        replica.stored(write.ticket)
+        expectReplies(2, from: &replica)
+        replica.receive(Self.append(from: 1, term: 1, 1))
+        expectReplies(1, from: &replica)
+    }
+
+    @Test("Incoherent messages are dropped")
+    func incoherentMessagesAreDropped() {
+        var replica = Self.follower()
+        replica.receive(Self.append(from: 1, term: 1, 2))
+        replica.receive(Self.append(from: 1, term: Term.max, 1))
+        replica.receive(Self.append(from: 1, term: 1, 1, index: LogIndex.max))
+        replica.receive(Self.append(from: 3, term: 1, 1))
+        #expect(replica.term == 0 && replica.log.lastIndex == 0 && !replica.hasWrite)
+    }
+}
