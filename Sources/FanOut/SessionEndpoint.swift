@@ -1,5 +1,3 @@
-package import ChatModel
-
 /// Where a session's events go: one live socket on one event loop.
 ///
 /// `loop` is the inbox of the event loop that owns the socket; `slot` names the socket there.
