@@ -1,0 +1,136 @@
+internal import Bytes
+
+/// One row of a row block, as pointers into it.
+struct BlockRow {
+    /// Bytes of the user key that stand in the bundle's base key.
+    let shared: Int
+    /// The rest of the user key; the trailer stands behind it.
+    let rest: UnsafeRawPointer
+    let restBytes: Int
+    let value: UnsafeRawPointer
+    let valueBytes: Int
+
+    @inline(__always)
+    var trailer: UInt64 {
+        UInt64(littleEndian: rest.loadUnaligned(fromByteOffset: restBytes, as: UInt64.self))
+    }
+}
+
+/// Reading the rows of a block that was checked. Every pointer handed out lives as long as the
+/// block does.
+extension TableBlock {
+    @inline(__always)
+    private func rowOffset(_ row: Int) -> Int {
+        let offsets = base + rowsEnd
+        if offsetBytes == 2 {
+            return Int(
+                UInt16(littleEndian: offsets.loadUnaligned(fromByteOffset: row &<< 1, as: UInt16.self)))
+        }
+        return Int(
+            UInt32(littleEndian: offsets.loadUnaligned(fromByteOffset: row &<< 2, as: UInt32.self)))
+    }
+
+    /// The row with this number, which must be below ``rowCount``.
+    @inline(__always)
+    func row(_ number: Int) -> BlockRow {
+        let end = number &+ 1 < rowCount ? rowOffset(number &+ 1) : rowsEnd
+        var pointer = UnsafeRawPointer(base + rowOffset(number))
+        let shared = RowVarint.read(&pointer)
+        let restBytes = RowVarint.read(&pointer)
+        let value = pointer + restBytes + InternalKey.trailerBytes
+        return BlockRow(
+            shared: shared, rest: pointer, restBytes: restBytes, value: value,
+            valueBytes: UnsafeRawPointer(base + end) - value)
+    }
+
+    /// The user key that rows of this row's bundle share the start of.
+    @inline(__always)
+    func baseKey(ofRow number: Int) -> UnsafeRawBufferPointer {
+        var pointer = UnsafeRawPointer(base + rowOffset(number & ~(TableFormat.bundleRows - 1)))
+        pointer += 1
+        let bytes = RowVarint.read(&pointer)
+        return UnsafeRawBufferPointer(start: pointer, count: bytes)
+    }
+
+    /// The first row at or above (user key, trailer); ``rowCount`` when all are below.
+    @inline(__always)
+    func lowerBound(_ userKey: UnsafeRawBufferPointer, _ trailer: UInt64) -> Int {
+        defer { withExtendedLifetime(self) {} }
+        var low = 0
+        var high = (rowCount &+ TableFormat.bundleRows &- 1) / TableFormat.bundleRows
+        while low < high {
+            let middle = (low &+ high) &>> 1
+            let row = row(middle &* TableFormat.bundleRows)
+            let key = UnsafeRawBufferPointer(start: row.rest, count: row.restBytes)
+            let order = OrderedKey.compare(key, userKey)
+            if order < 0 || (order == 0 && row.trailer > trailer) {
+                low = middle &+ 1
+            } else {
+                high = middle
+            }
+        }
+        if low == 0 { return 0 }
+        let first = (low &- 1) &* TableFormat.bundleRows
+        return lowerBound(
+            userKey, trailer, after: first, before: min(first &+ TableFormat.bundleRows, rowCount))
+    }
+
+    /// The same among the rows behind a base row that is known to be below the key.
+    ///
+    /// A row that shares more with the base than the key does stands on the base's side, below the
+    /// key; one that shares less has already left the base upward, above the key.
+    @inline(__always)
+    private func lowerBound(
+        _ userKey: UnsafeRawBufferPointer, _ trailer: UInt64, after first: Int, before end: Int
+    ) -> Int {
+        let common = sharedPrefix(baseKey(ofRow: first), userKey)
+        let tail = UnsafeRawBufferPointer(rebasing: userKey[common...])
+        var low = first &+ 1
+        var high = end
+        while low < high {
+            let middle = (low &+ high) &>> 1
+            let row = row(middle)
+            let isBelow: Bool
+            if row.shared == common {
+                let rest = UnsafeRawBufferPointer(start: row.rest, count: row.restBytes)
+                let order = OrderedKey.compare(rest, tail)
+                isBelow = order < 0 || (order == 0 && row.trailer > trailer)
+            } else {
+                isBelow = row.shared > common
+            }
+            if isBelow { low = middle &+ 1 } else { high = middle }
+        }
+        return low
+    }
+
+    /// Whether the row has this user key.
+    @inline(__always)
+    func hasUserKey(_ userKey: UnsafeRawBufferPointer, row number: Int, _ row: BlockRow) -> Bool {
+        guard row.shared &+ row.restBytes == userKey.count else { return false }
+        guard let key = userKey.baseAddress else { return true }
+        let rest = UnsafeRawBufferPointer(start: row.rest, count: row.restBytes)
+        let tail = UnsafeRawBufferPointer(start: key + row.shared, count: row.restBytes)
+        guard OrderedKey.compare(rest, tail) == 0 else { return false }
+        if row.shared == 0 { return true }
+        let head = UnsafeRawBufferPointer(start: key, count: row.shared)
+        return sharedPrefix(baseKey(ofRow: number), head) == row.shared
+    }
+
+    /// The handle at `part` of the value of an index or root row.
+    @inline(__always)
+    func handle(_ number: Int, part: Int = 0) -> BlockHandle {
+        defer { withExtendedLifetime(self) {} }
+        return BlockHandle(at: row(number).value + part &* BlockHandle.storedBytes)
+    }
+
+    /// A copy of a row's internal key, for reports and checks.
+    func copyKey(_ number: Int) -> [UInt8] {
+        defer { withExtendedLifetime(self) {} }
+        let row = row(number)
+        var key = [UInt8](baseKey(ofRow: number).prefix(row.shared))
+        key.append(
+            contentsOf: UnsafeRawBufferPointer(
+                start: row.rest, count: row.restBytes + InternalKey.trailerBytes))
+        return key
+    }
+}

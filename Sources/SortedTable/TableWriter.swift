@@ -1,0 +1,268 @@
+internal import Bytes
+package import Platform
+
+/// Writes one table, rows in order, then is finished or dropped.
+///
+/// Memory: a block, an index block, 256 KiB of output, and 8 bytes for each user key of the
+/// partition under way. Nothing is durable before ``finish()``. After an error the file is rubbish
+/// that the caller removes.
+package struct TableWriter: ~Copyable {
+    let fileID: UInt64
+    let options: TableOptions
+    var properties = TableProperties()
+    var tombstones: [RangeTombstone] = []
+    private var output: BlockOutput
+    private var data: BlockBuilder
+    private var index: BlockBuilder
+    private var root: BlockBuilder
+    private var scratch: RawBuilder
+    private var separator: RawBuilder
+    private var lastKey: RawBuilder
+    private var keyHashes: [UInt64] = []
+    private var prefixHashes: [UInt64] = []
+    private var deletesInBlock = 0
+
+    /// A writer of a new, empty file. `fileID` is never used for another file.
+    package init(file: any File, fileID: UInt64, options: TableOptions) {
+        self.fileID = fileID
+        self.options = options
+        properties.fileID = fileID
+        properties.keyspace = options.keyspace
+        properties.filterPrefixLength =
+            options.filterBitsPerKey > 0 ? options.filterPrefixLength : nil
+        output = BlockOutput(file: file, fileID: fileID)
+        data = BlockBuilder(capacity: options.blockBytes + 4096)
+        index = BlockBuilder(capacity: options.indexBlockBytes + 1024)
+        root = BlockBuilder(capacity: 4096)
+        scratch = RawBuilder(capacity: 4096)
+        separator = RawBuilder(capacity: 256)
+        lastKey = RawBuilder(capacity: 256)
+    }
+
+    /// What the file would have if it were finished now, before the block under way is compressed.
+    package var estimatedBytes: Int {
+        let pending = data.contentBytes + index.contentBytes + root.contentBytes
+        let filters = (keyHashes.count + prefixHashes.count) * options.filterBitsPerKey / 8
+        return Int(clamping: output.offset) + pending + filters
+    }
+
+    /// Rows added so far.
+    package var rows: UInt64 { properties.rows }
+
+    /// Adds a row.
+    ///
+    /// - Precondition: the internal key is above all keys added before and its kind is put or
+    ///   delete; user key and value keep to ``InternalKey/userKeyBytesMax`` and
+    ///   ``TableFormat/valueBytesMax``.
+    package mutating func add(
+        internalKey: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer
+    ) throws(TableError) {
+        let userKey = InternalKey.userKey(internalKey)
+        let trailer = InternalKey.trailer(internalKey)
+        precondition(userKey.count <= InternalKey.userKeyBytesMax, "the user key is too long")
+        precondition(value.count <= TableFormat.valueBytesMax, "the value is too long")
+        let kind = UInt8(truncatingIfNeeded: trailer)
+        precondition(
+            kind == RowKind.put.rawValue || kind == RowKind.delete.rawValue,
+            "a row is a put or a delete")
+        let shared = checkOrder(userKey, trailer)
+        if !data.isEmpty,
+            data.contentBytes + userKey.count + value.count + 16 > options.blockBytes
+        {
+            try cutDataBlock(before: userKey, shared: shared)
+        }
+        addToFilters(userKey, shared: shared)
+        data.add(userKey, trailer, value)
+        count(internalKey, trailer, value)
+        lastKey.removeAll()
+        lastKey.append(internalKey)
+    }
+
+    /// Adds a range tombstone; at any time, in any order.
+    ///
+    /// - Precondition: `lower` is below `upper`.
+    package mutating func add(_ tombstone: RangeTombstone) {
+        let isRange = tombstone.lower.lexicographicallyPrecedes(tombstone.upper)
+        precondition(isRange, "a range tombstone covers something")
+        tombstones.append(tombstone)
+    }
+
+    /// Writes what is left, syncs the file, and says what is in it. Syncing the directory is the
+    /// caller's.
+    package consuming func finish() throws(TableError) -> TableSummary {
+        if properties.rows > 0 { properties.largest = [UInt8](lastKey.bytes) }
+        if !data.isEmpty { try cutDataBlock(before: nil, shared: 0) }
+        if !index.isEmpty { try cutPartition() }
+        let rootHandle = try root.finish { content throws(TableError) in
+            try output.store(content, .root, isCompressed: options.isCompressed).handle
+        }
+        properties.indexBytes += rootHandle.totalBytes
+        let tombstoneHandle = try storeTombstones()
+        var writer = ByteWriter(capacity: 512)
+        properties.encode(into: &writer)
+        let propertiesHandle = try storeBytes(writer.bytes, .properties)
+        let footer = TableFooter(
+            properties: propertiesHandle, root: rootHandle, tombstones: tombstoneHandle)
+        return try output.finish(footer, properties)
+    }
+
+    // MARK: Order and counts
+
+    /// Bytes of the user key that the last one shares; traps when the key does not ascend.
+    private borrowing func checkOrder(_ userKey: UnsafeRawBufferPointer, _ trailer: UInt64) -> Int {
+        if properties.rows == 0 { return 0 }
+        let last = InternalKey.userKey(lastKey.bytes)
+        let shared = sharedPrefix(last, userKey)
+        let isAbove: Bool
+        if shared == last.count {
+            isAbove = userKey.count > shared || InternalKey.trailer(lastKey.bytes) > trailer
+        } else {
+            isAbove = userKey.count > shared && userKey[shared] > last[shared]
+        }
+        precondition(isAbove, "internal keys ascend")
+        return shared
+    }
+
+    private mutating func count(
+        _ key: UnsafeRawBufferPointer, _ trailer: UInt64, _ value: UnsafeRawBufferPointer
+    ) {
+        if properties.rows == 0 { properties.smallest = [UInt8](key) }
+        properties.rows += 1
+        properties.rawKeyBytes += UInt64(key.count)
+        properties.rawValueBytes += UInt64(value.count)
+        let sequence = trailer &>> 8
+        if sequence < properties.minSequence { properties.minSequence = sequence }
+        if sequence > properties.maxSequence { properties.maxSequence = sequence }
+        if UInt8(truncatingIfNeeded: trailer) == RowKind.delete.rawValue {
+            properties.deletes += 1
+            deletesInBlock += 1
+        } else {
+            countExpiry(value)
+        }
+    }
+
+    private mutating func countExpiry(_ value: UnsafeRawBufferPointer) {
+        var expiry: UInt64 = 0
+        if options.isExpiring, value.count >= 8 {
+            expiry = UInt64(littleEndian: value.loadUnaligned(as: UInt64.self))
+        }
+        if expiry == 0 {
+            properties.maxExpiry = .max
+        } else {
+            properties.minExpiry = min(properties.minExpiry, expiry)
+            properties.maxExpiry = max(properties.maxExpiry, expiry)
+        }
+    }
+
+    /// A key stands once in the filter of each partition that has rows of it.
+    private mutating func addToFilters(_ userKey: UnsafeRawBufferPointer, shared: Int) {
+        guard options.filterBitsPerKey > 0 else { return }
+        let isSame =
+            !keyHashes.isEmpty && shared == userKey.count
+            && lastKey.count == userKey.count + InternalKey.trailerBytes
+        if !isSame { keyHashes.append(BloomFilter.hash(userKey)) }
+        guard let length = options.filterPrefixLength, userKey.count >= length else { return }
+        if prefixHashes.isEmpty || shared < length {
+            let prefix = UnsafeRawBufferPointer(rebasing: userKey[..<length])
+            prefixHashes.append(BloomFilter.hash(prefix))
+        }
+    }
+
+    // MARK: Blocks
+
+    private mutating func cutDataBlock(
+        before next: UnsafeRawBufferPointer?, shared: Int
+    ) throws(TableError) {
+        let rows = data.rowCount
+        let stored = try data.finish { content throws(TableError) in
+            try output.store(content, .data, isCompressed: options.isCompressed)
+        }
+        properties.dataBlocks += 1
+        properties.dataBytes += stored.handle.totalBytes
+        if stored.isCompressed {
+            properties.compressedBlocks += 1
+        } else if options.isCompressed {
+            properties.refusedBlocks += 1
+        }
+        if deletesInBlock * 2 >= rows { properties.deleteDenseBlocks += 1 }
+        deletesInBlock = 0
+        setSeparator(before: next, shared: shared)
+        let key = separator.bytes
+        Self.bytes([stored.handle]).withUnsafeBytes { value in
+            index.add(InternalKey.userKey(key), InternalKey.trailer(key), value)
+        }
+        if index.contentBytes >= options.indexBlockBytes, next != nil { try cutPartition() }
+    }
+
+    /// Makes `separator` the shortest internal key at or above the last one and below every key
+    /// from `next` on; the last key itself when nothing follows.
+    private mutating func setSeparator(before next: UnsafeRawBufferPointer?, shared: Int) {
+        separator.removeAll()
+        let last = InternalKey.userKey(lastKey.bytes)
+        guard let next, shared < last.count || shared < next.count else {
+            separator.append(lastKey.bytes)
+            return
+        }
+        if shared < last.count, shared < next.count, last[shared] &+ 1 < next[shared] {
+            // Cut behind the first byte that differs and raise it.
+            separator.append(UnsafeRawBufferPointer(rebasing: last[..<shared]))
+            separator.append(byte: last[shared] &+ 1)
+        } else if shared < last.count, shared + 1 < next.count {
+            // One byte more of `next` is above the last key and below `next`.
+            separator.append(UnsafeRawBufferPointer(rebasing: next[...shared]))
+        } else {
+            separator.append(last)
+        }
+        separator.append(zeros: InternalKey.trailerBytes)
+    }
+
+    private mutating func cutPartition() throws(TableError) {
+        var handles = [BlockHandle.none, .none, .none]
+        if options.filterBitsPerKey > 0 {
+            handles[1] = try storeFilter(keyHashes, .filter)
+            if !prefixHashes.isEmpty { handles[2] = try storeFilter(prefixHashes, .prefixFilter) }
+        }
+        keyHashes.removeAll(keepingCapacity: true)
+        prefixHashes.removeAll(keepingCapacity: true)
+        handles[0] = try index.finish { content throws(TableError) in
+            try output.store(content, .index, isCompressed: options.isCompressed).handle
+        }
+        properties.indexBytes += handles[0].totalBytes
+        let key = separator.bytes
+        Self.bytes(handles).withUnsafeBytes { value in
+            root.add(InternalKey.userKey(key), InternalKey.trailer(key), value)
+        }
+    }
+
+    private mutating func storeFilter(
+        _ hashes: [UInt64], _ role: TableFormat.Role
+    ) throws(TableError) -> BlockHandle {
+        scratch.removeAll()
+        BloomFilter.build(hashes, bitsPerKey: options.filterBitsPerKey, into: &scratch)
+        let handle = try output.store(scratch.bytes, role, isCompressed: false).handle
+        properties.filterBytes += handle.totalBytes
+        return handle
+    }
+
+    private mutating func storeTombstones() throws(TableError) -> BlockHandle {
+        guard !tombstones.isEmpty else { return .none }
+        tombstones.sort { RangeTombstone.precedes($0, $1) }
+        for tombstone in tombstones { properties.widen(by: tombstone) }
+        properties.rangeDeletes = UInt64(tombstones.count)
+        return try storeBytes(RangeTombstone.encode(tombstones), .tombstones)
+    }
+
+    private mutating func storeBytes(
+        _ bytes: [UInt8], _ role: TableFormat.Role
+    ) throws(TableError) -> BlockHandle {
+        scratch.removeAll()
+        bytes.withUnsafeBytes { scratch.append($0) }
+        return try output.store(scratch.bytes, role, isCompressed: false).handle
+    }
+
+    private static func bytes(_ handles: [BlockHandle]) -> [UInt8] {
+        var writer = ByteWriter(capacity: handles.count * BlockHandle.storedBytes)
+        for handle in handles { handle.encode(into: &writer) }
+        return writer.bytes
+    }
+}
