@@ -137,10 +137,12 @@ extension TableFooter {
         func word(_ at: Int) -> UInt64 {
             (0..<8).reduce(0) { $0 | UInt64(bytes[at + $1]) &<< UInt64(8 * $1) }
         }
-        func check(_ at: Int, _ name: String, _ expected: UInt64) throws(TableError) {
+        func check(
+            _ at: Int, _ name: String, _ expected: UInt64, from start: Int? = nil
+        ) throws(TableError) {
             if word(at) == expected { return }
             throw loader.corrupt(
-                offset + UInt64(at), "\(name) \(hexadecimal(expected))", hexadecimal(word(at)))
+                offset + UInt64(start ?? at), "\(name) \(hexadecimal(expected))", hexadecimal(word(at)))
         }
         func handle(_ at: Int) -> BlockHandle {
             BlockHandle(offset: word(at), bytes: UInt32(truncatingIfNeeded: word(at + 8)))
@@ -149,7 +151,7 @@ extension TableFooter {
         try check(36, "zero and version", UInt64(TableFormat.version) << 32)
         try check(44, "file id", loader.fileID)
         let seed = Checksum.seed(file: loader.fileID, offset: offset)
-        try check(52, "footer checksum", Checksum.xxh3([UInt8](bytes[..<52]), seed: seed))
+        try check(52, "footer checksum", Checksum.xxh3([UInt8](bytes[..<52]), seed: seed), from: 0)
         return TableFooter(properties: handle(0), root: handle(12), tombstones: handle(24))
     }
 }

@@ -1,0 +1,149 @@
+internal import Bytes
+
+/// The walk of ``TableReader/verify(_:)``: counts again what the properties say.
+struct TableCheck {
+    private let reader: TableReader
+    private var counted = TableProperties()
+    /// Where the next block must start.
+    private var position: UInt64 = 0
+    private var lastKey: [UInt8] = []
+    private var lastSeparator: [UInt8] = []
+
+    init(_ reader: TableReader) {
+        self.reader = reader
+    }
+
+    private var loader: BlockLoader { reader.loader }
+
+    /// Reads the next block in file order.
+    @discardableResult
+    mutating func take(
+        _ handle: BlockHandle, _ role: TableFormat.Role
+    ) throws(TableError) -> TableBlock {
+        guard handle.offset == position else {
+            throw loader.corrupt(position, "the next block, a \(role)", "one at \(handle.offset)")
+        }
+        let block = try loader.load(handle, role)
+        position += handle.totalBytes
+        switch role {
+        case .data: counted.dataBytes += handle.totalBytes
+        case .index, .root: counted.indexBytes += handle.totalBytes
+        case .filter, .prefixFilter: counted.filterBytes += handle.totalBytes
+        case .tombstones, .properties: break
+        }
+        return block
+    }
+
+    mutating func checkPartition(
+        _ partition: Int, _ visit: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
+    ) throws(TableError) {
+        let handle = reader.root.handle(partition)
+        // The index stands behind its data blocks: read it twice, once out of turn.
+        let index = try loader.load(handle, .index)
+        var keys: [UInt64] = []
+        var prefixes: [UInt64] = []
+        for entry in 0..<index.rowCount {
+            let dataHandle = index.handle(entry)
+            let block = try take(dataHandle, .data)
+            let separator = index.copyKey(entry)
+            try checkRows(block, dataHandle, separator, &keys, &prefixes, visit)
+            guard lastSeparator.isEmpty || InternalKey.compare(lastSeparator, separator) < 0 else {
+                throw loader.corrupt(handle.offset, "ascending separators", Hex.encode(separator))
+            }
+            lastSeparator = separator
+        }
+        guard reader.root.copyKey(partition) == lastSeparator else {
+            throw loader.corrupt(
+                handle.offset, "a last separator equal to the root's", Hex.encode(lastSeparator))
+        }
+        try checkFilter(reader.root.handle(partition, part: 1), .filter, keys)
+        try checkFilter(reader.root.handle(partition, part: 2), .prefixFilter, prefixes)
+        try take(handle, .index)
+    }
+
+    private mutating func checkFilter(
+        _ handle: BlockHandle, _ role: TableFormat.Role, _ hashes: [UInt64]
+    ) throws(TableError) {
+        if handle == .none {
+            if role == .prefixFilter, !hashes.isEmpty {
+                throw loader.corrupt(position, "a prefix filter", "none")
+            }
+            return
+        }
+        let block = try take(handle, role)
+        for hash in hashes where !BloomFilter.mayContain(block, hash) {
+            throw loader.corrupt(handle.offset, "a \(role) of all keys", "one without a key")
+        }
+    }
+
+    private mutating func checkRows(
+        _ block: TableBlock, _ handle: BlockHandle, _ separator: [UInt8], _ keys: inout [UInt64],
+        _ prefixes: inout [UInt64],
+        _ visit: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
+    ) throws(TableError) {
+        defer { withExtendedLifetime(block) {} }
+        var deletes = 0
+        for number in 0..<block.rowCount {
+            let key = block.copyKey(number)
+            guard lastKey.isEmpty || InternalKey.compare(lastKey, key) < 0,
+                lastSeparator.isEmpty || InternalKey.compare(lastSeparator, key) < 0,
+                InternalKey.compare(key, separator) <= 0
+            else {
+                throw loader.corrupt(
+                    handle.offset, "row \(number) above the last one, inside its separators",
+                    Hex.encode(key))
+            }
+            let row = block.row(number)
+            let value = UnsafeRawBufferPointer(start: row.value, count: row.valueBytes)
+            let isDelete = key.withUnsafeBytes { raw in
+                let userKey = InternalKey.userKey(raw)
+                keys.append(BloomFilter.hash(userKey))
+                if let length = reader.properties.filterPrefixLength, userKey.count >= length {
+                    prefixes.append(
+                        BloomFilter.hash(UnsafeRawBufferPointer(rebasing: userKey[..<length])))
+                }
+                visit(raw, value)
+                return InternalKey.kind(raw) == .delete
+            }
+            deletes += isDelete ? 1 : 0
+            count(key, value.count)
+            lastKey = key
+        }
+        counted.deletes += UInt64(deletes)
+        counted.dataBlocks += 1
+        if deletes * 2 >= block.rowCount { counted.deleteDenseBlocks += 1 }
+    }
+
+    private mutating func count(_ key: [UInt8], _ valueBytes: Int) {
+        if counted.rows == 0 { counted.smallest = key }
+        counted.rows += 1
+        counted.rawKeyBytes += UInt64(key.count)
+        counted.rawValueBytes += UInt64(valueBytes)
+        let sequence = key.withUnsafeBytes { InternalKey.sequence($0) }
+        counted.minSequence = min(counted.minSequence, sequence)
+        counted.maxSequence = max(counted.maxSequence, sequence)
+        counted.largest = key
+    }
+
+    /// Compares what was counted with the properties, and the end with the footer's place.
+    mutating func finish() throws(TableError) {
+        guard position == loader.endOffset else {
+            throw loader.corrupt(position, "the footer", "\(loader.endOffset - position) more bytes")
+        }
+        for tombstone in reader.rangeTombstones { counted.widen(by: tombstone) }
+        counted.rangeDeletes = UInt64(reader.rangeTombstones.count)
+        // What cannot be counted from rows alone is taken as it is.
+        let stated = reader.properties
+        counted.fileID = stated.fileID
+        counted.keyspace = stated.keyspace
+        counted.filterPrefixLength = stated.filterPrefixLength
+        counted.minExpiry = stated.minExpiry
+        counted.maxExpiry = stated.maxExpiry
+        counted.compressedBlocks = stated.compressedBlocks
+        counted.refusedBlocks = stated.refusedBlocks
+        guard counted == stated else {
+            throw loader.corrupt(
+                reader.footer.properties.offset, "properties \(counted)", "\(stated)")
+        }
+    }
+}
