@@ -32,7 +32,8 @@ enum BloomFilter {
             for _ in 0..<probes {
                 let bit = Int(bits &>> 23)
                 let byte = line.load(fromByteOffset: bit &>> 3, as: UInt8.self)
-                line.storeBytes(of: byte | 1 &<< UInt8(bit & 7), toByteOffset: bit &>> 3, as: UInt8.self)
+                let mask = UInt8(1) &<< UInt8(bit & 7)
+                line.storeBytes(of: byte | mask, toByteOffset: bit &>> 3, as: UInt8.self)
                 bits = bits &* 0x9E37_79B9
             }
         }
@@ -60,7 +61,7 @@ enum BloomFilter {
         while probe < probes {
             let bit = Int(bits &>> 23)
             let byte = line.load(fromByteOffset: bit &>> 3, as: UInt8.self)
-            if byte & 1 &<< UInt8(bit & 7) == 0 { return false }
+            if byte & (1 &<< UInt8(bit & 7)) == 0 { return false }
             bits = bits &* 0x9E37_79B9
             probe &+= 1
         }
@@ -69,6 +70,7 @@ enum BloomFilter {
 
     @inline(__always)
     private static func lineOffset(_ hash: UInt64, lines: Int) -> Int {
-        Int(truncatingIfNeeded: (hash &>> 32) &* UInt64(truncatingIfNeeded: lines) &>> 32) &* lineBytes
+        let product = (hash &>> 32) &* UInt64(truncatingIfNeeded: lines)
+        return Int(truncatingIfNeeded: product &>> 32) &* lineBytes
     }
 }
