@@ -61,21 +61,24 @@ extension Replica {
     }
 
     /// What the log must hold now; nil when it holds everything or was given it. All that has
-    /// gathered since the last call is one write.
-    package mutating func takeWrite() -> StoreWrite? {
+    /// gathered since the last call is one write, unless its entries cost more than `bytesMax`:
+    /// then there is more to take.
+    package mutating func takeWrite(bytesMax: Int = Int.max) -> StoreWrite? {
         guard hasWrite else { return nil }
         let entries = log.entries(
-            from: storage.writtenIndex + 1, through: log.lastIndex, bytesMax: Int.max)
+            from: storage.writtenIndex + 1, through: log.lastIndex, bytesMax: bytesMax)
         let newState = hardState == storage.writtenHardState ? nil : hardState
         let ticket = StoreTicket(replica: id, term: term, number: storage.nextTicket)
         storage.nextTicket += 1
-        storage.writtenIndex = log.lastIndex
+        storage.writtenIndex += LogIndex(entries.count)
         storage.writtenHardState = hardState
+        var replies: [Message] = []
+        // What was held back may speak of the last entry: it waits for the write that has it.
+        if storage.writtenIndex == log.lastIndex { swap(&replies, &storage.heldBack) }
         storage.pending.append(
             StorageState.Pending(
-                ticket: ticket, hardState: newState, lastIndex: log.lastIndex,
-                replies: storage.heldBack))
-        storage.heldBack = []
+                ticket: ticket, hardState: newState, lastIndex: storage.writtenIndex,
+                replies: replies))
         return StoreWrite(ticket: ticket, hardState: newState, entries: entries)
     }
 

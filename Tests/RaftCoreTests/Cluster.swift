@@ -41,6 +41,8 @@ final class Cluster {
     var network: [Message] = []
     var events: [String] = []
     var options: RaftOptions
+    /// The most that one write takes.
+    var writeBytesMax = Int.max
     /// Links that lose everything, as "from>to".
     var cutLinks: Set<String> = []
     private let seed: UInt64
@@ -108,7 +110,9 @@ final class Cluster {
                 replica.provide(Array(entries.prefix(3)), for: read)
             }
         } while !effects.logReads.isEmpty || replica.hasMoreCommitted
-        if takesWrite, let write = replica.takeWrite() { machines[place].writes.append(write) }
+        if takesWrite, let write = replica.takeWrite(bytesMax: writeBytesMax) {
+            machines[place].writes.append(write)
+        }
         machines[place].replica = replica
     }
 

@@ -25,7 +25,8 @@ struct LogViewTests {
                 log.append(entry)
                 model.append(entry)
             case 6 where last > max(base, released):
-                let first = max(base, released) + 1 + generator.next() % (last - max(base, released))
+                let floor = max(base, released)
+                let first = floor + 1 + generator.next() % (last - floor)
                 log.truncate(from: first)
                 model.removeLast(Int(last - first) + 1)
             case 7 where last > base:

@@ -84,6 +84,7 @@ struct RandomRun {
         lossPercent = [0, 5, 30][Int(generator.next() % 3)]
         copyPercent = [0, 10, 40][Int(generator.next() % 3)]
         cluster = Cluster(count: count, options: options, seed: seed)
+        cluster.writeBytesMax = [100, Int.max][Int(generator.next() % 2)]
         judge = Judge(cluster)
     }
 

@@ -10,6 +10,7 @@ struct ScenarioTests {
         "alone", "async-append-aba", "check-quorum", "commit-of-old-term", "duelling-candidates",
         "election", "five-nodes", "lagging-follower", "lost-appends", "partition-rejoin",
         "pre-vote", "rejection", "replication", "restart-keeps-vote", "slow-disk",
+        "stale-log-loses",
     ]
 
     static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
