@@ -1,0 +1,63 @@
+import ChatModel
+import LSMTree
+
+/// Feeds, the work that fills them, and blobs.
+extension Applier {
+    /// Moves a conversation to the end of a user's feed, unless the feed has heard of the change.
+    mutating func touchFeed(_ user: UserID, _ touch: FeedTouch) throws -> CommandResult {
+        let key = KeySchema.feed(user, touch.conversation)
+        let before: FeedRow? = try rows.row(.feeds, key)
+        if let before, touch.change <= before.change { return .done }
+        let position = try rows.feedPosition(user) + 1
+        if let before {
+            rows.delete(
+                .feeds, KeySchema.feedIndex(user, before.position, touch.conversation))
+        }
+        let after = FeedRow(
+            position: position, head: touch.head, m: touch.m, change: touch.change,
+            leftSeq: touch.leftSeq)
+        rows.put(.feeds, key, after)
+        rows.put(.feeds, KeySchema.feedIndex(user, position, touch.conversation), [])
+        rows.put(.feeds, KeySchema.feedHead(user), NumberRow(position))
+        events.append(
+            .feed(
+                user: user, position: position, conversation: touch.conversation,
+                head: touch.head, m: touch.m, leftSeq: touch.leftSeq))
+        return .done
+    }
+
+    /// Deletes the dirty marks that were worked off; those of later changes stay.
+    mutating func clearWork(
+        _ conversation: ConversationID, _ work: WorkKind, change: UInt64
+    ) throws -> CommandResult {
+        var done: [[UInt8]] = []
+        let prefix = KeySchema.work(conversation, work)
+        try rows.scan(.work, prefix: prefix) { rest, value in
+            let key = prefix + [UInt8](rest)
+            let row = try rows.decode(.work, key) { try NumberRow(decoding: [UInt8](value)) }
+            if row.value <= change { done.append(key) }
+            return true
+        }
+        for key in done { rows.delete(.work, key) }
+        return .done
+    }
+
+    mutating func registerBlob(_ record: BlobRecord) throws -> CommandResult {
+        let key = KeySchema.blob(record.blob)
+        if let existing: BlobRow = try rows.row(.media, key) {
+            guard existing.record == record else {
+                throw ServiceError(.conflict, "blob: the id is taken")
+            }
+            return .done
+        }
+        rows.put(.media, key, BlobRow(record))
+        return .done
+    }
+}
+
+extension RowView {
+    /// The last position of a user's feed; 0 before the first.
+    func feedPosition(_ user: UserID) throws -> FeedPosition {
+        try row(.feeds, KeySchema.feedHead(user), NumberRow.self)?.value ?? 0
+    }
+}

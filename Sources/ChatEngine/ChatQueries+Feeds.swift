@@ -1,0 +1,154 @@
+package import ChatModel
+import Bytes
+import LSMTree
+
+/// A user's feed: what changed, and the list of conversations.
+extension ChatQueries {
+    /// The last position of a user's feed; 0 before the first.
+    package func feedPosition(_ user: UserID) throws -> FeedPosition {
+        try view.feedPosition(user)
+    }
+
+    /// What changed for a user above a feed position: at most `limit` (and
+    /// ``Limits/changedMax``) conversations. Ask again above the answer's position until it is
+    /// complete.
+    package func changes(
+        for user: UserID, since: FeedPosition, limit: Int? = nil
+    ) throws -> FeedChanges {
+        let end = try view.feedPosition(user)
+        guard since < end else { return FeedChanges(changed: [], position: end, isComplete: true) }
+        let max = Swift.max(1, min(limit ?? limits.changedMax, limits.changedMax))
+        var changed: [ChangedView] = []
+        var position = since
+        var isComplete = true
+        var visited = 0
+        try view.scan(
+            .feeds, from: KeySchema.feedIndex(user, from: since + 1),
+            to: KeySchema.feedIndex(user, from: .max), isReversed: false
+        ) { key, _ in
+            if visited == max {
+                isComplete = false
+                return false
+            }
+            let place = try feedPlace(key)
+            visited += 1
+            position = place.position
+            if let state = try self.changed(place.conversation, asker: user) {
+                changed.append(state)
+            }
+            return true
+        }
+        return FeedChanges(
+            changed: changed, position: isComplete ? end : position, isComplete: isComplete)
+    }
+
+    /// Part of the conversations a user is a member of, the one that changed last first. The cursor
+    /// is the feed position below which the next part lies.
+    package func conversations(
+        of user: UserID, cursor: String? = nil, limit: Int? = nil
+    ) throws -> ListView<ConversationView> {
+        var below = FeedPosition.max
+        if let cursor {
+            guard let position = FeedPosition(cursor, radix: 36) else {
+                throw ServiceError(.invalidArgument, "cursor: is not one of ours")
+            }
+            below = position
+        }
+        let count = clamp(limit)
+        var items: [ConversationView] = []
+        var next: FeedPosition?
+        var position = below
+        try view.scan(
+            .feeds, from: KeySchema.feedIndex(user),
+            to: KeySchema.feedIndex(user, from: below), isReversed: true
+        ) { key, _ in
+            if items.count == count {
+                next = position
+                return false
+            }
+            let place = try feedPlace(key)
+            position = place.position
+            let view = try conversation(place.conversation, asker: user)
+            if let view, !view.state.hasLeft { items.append(view) }
+            return true
+        }
+        return ListView(items: items, cursor: next.map { String($0, radix: 36) })
+    }
+}
+
+/// The feeds' work of one conversation, as far as it is due.
+package struct FeedWork: Equatable, Sendable {
+    /// Whose change it is.
+    package var conversation: ConversationID
+    /// The change it reaches: clear the work up to here once all touches are committed.
+    package var change: UInt64
+    /// Who must hear, ascending, and of what.
+    package var touches: [Touch]
+
+    /// One feed to touch.
+    package struct Touch: Equatable, Sendable {
+        /// Whose feed.
+        package var user: UserID
+        /// What it hears.
+        package var touch: FeedTouch
+    }
+}
+
+extension ChatQueries {
+    /// The feeds' work that is due in a conversation, or nil when there is none.
+    package func feedWork(of conversation: ConversationID) throws -> FeedWork? {
+        guard let head = try view.head(conversation) else { return nil }
+        var isForAll = false
+        var users: [UserID] = []
+        let prefix = KeySchema.work(conversation, .feeds)
+        try view.scan(.work, prefix: prefix) { rest, _ in
+            if rest.isEmpty {
+                isForAll = true
+            } else if let user = UserID(bytes: rest) {
+                users.append(user)
+            }
+            return true
+        }
+        guard isForAll || !users.isEmpty else { return nil }
+        if isForAll { users = Set(users + (try view.memberIDs(conversation))).sorted() }
+        var touches: [FeedWork.Touch] = []
+        touches.reserveCapacity(users.count)
+        for user in users {
+            guard let member = try view.anyMember(conversation, user) else { continue }
+            let touch = FeedTouch(
+                conversation: conversation, change: head.change,
+                head: member.left?.seq ?? head.seq, m: member.left?.m ?? head.m,
+                leftSeq: member.left?.seq)
+            touches.append(FeedWork.Touch(user: user, touch: touch))
+        }
+        return FeedWork(conversation: conversation, change: head.change, touches: touches)
+    }
+
+    /// Conversations with feeds' work due whose slots lie in a range, ascending, at most `limit`
+    /// and only those after `last`: what a new leader works off first.
+    package func conversationsWithWork(
+        slots: ClosedRange<Slot>, after last: ConversationID? = nil, limit: Int
+    ) throws -> [ConversationID] {
+        let bounds = KeySchema.bounds(slots: slots)
+        var lower = bounds.lower
+        if let last {
+            let prefix = KeySchema.partition(last).bytes
+            lower = OrderedKey.successor(ofPrefix: prefix) ?? bounds.upper
+        }
+        var found: [ConversationID] = []
+        guard limit > 0 else { return found }
+        try view.scan(.work, from: lower, to: bounds.upper, isReversed: false) { key, _ in
+            guard key.count > KeySchema.partitionBytes,
+                let conversation = ConversationID(bytes: key[2..<KeySchema.partitionBytes])
+            else {
+                throw EngineError.corruptRow(
+                    keyspace: Keyspace.work.rawValue, key: [UInt8](key), found: "a key's length")
+            }
+            if conversation == found.last { return true }
+            if found.count == limit { return false }
+            found.append(conversation)
+            return true
+        }
+        return found
+    }
+}
