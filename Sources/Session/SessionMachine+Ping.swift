@@ -1,0 +1,69 @@
+import ChatModel
+
+/// The promise of `pong`: every change up to its feed position was said on this socket before.
+extension SessionMachine {
+    mutating func takePing(id: String?) {
+        guard let identity else { return }
+        presenceMs = moment.nowMs
+        tell(.refreshPresence(isActive: isActive))
+        // Until the resume is done, the promise holds for what the client came with.
+        guard stage == .live else {
+            send(.pong(serverTimeMs: moment.wallMs, feed: reconciled), id: id)
+            return
+        }
+        guard admitsRequest(id: id) else { return }
+        waitingPings.append(id)
+        guard !isReconciling else { return }
+        isReconciling = true
+        ask(.feedPosition(identity), .feedPosition)
+    }
+
+    mutating func tookFeedPosition(_ answer: SessionAnswer) {
+        guard let identity, case .feedPosition(let position) = answer, position > reconciled else {
+            answerPings()
+            return
+        }
+        ask(.changes(since: reconciled, identity), .reconcile)
+    }
+
+    /// Says what this socket was not told of the changes, then goes on or answers.
+    mutating func tookReconciliation(_ answer: SessionAnswer) {
+        guard let identity, case .changes(let changes) = answer else {
+            // The client hears the position that holds, and the next ping tries again.
+            answerPings()
+            return
+        }
+        for view in changes.changed {
+            if !view.hasLeft { streams[view.conversation].hasLeft = false }
+            announce(view.conversation, view.head)
+            learnMarks(of: view, isSending: true)
+            if view.hasLeft { streams[view.conversation].hasLeft = true }
+        }
+        let isMoving = changes.position > reconciled
+        // Collapsed entries are behind the position too: they are said before it is.
+        sayAllGaps()
+        reconciled = max(reconciled, changes.position)
+        if changes.isComplete || !isMoving {
+            answerPings()
+        } else {
+            ask(.changes(since: reconciled, identity), .reconcile)
+        }
+    }
+
+    private mutating func answerPings() {
+        isReconciling = false
+        sayAllGaps()
+        let ids = waitingPings
+        waitingPings = []
+        for id in ids { send(.pong(serverTimeMs: moment.wallMs, feed: reconciled), id: id) }
+    }
+
+    /// Remembers the marks of a listed conversation; when sending, says those that are news.
+    mutating func learnMarks(of view: ChangedView, isSending: Bool) {
+        guard let identity else { return }
+        let own = MarkView(user: identity.user, delivered: view.delivered, read: view.read)
+        for mark in [own] + view.marks where knownMarks.learn(view.conversation, mark) {
+            if isSending { send(.mark(view.conversation, mark)) }
+        }
+    }
+}

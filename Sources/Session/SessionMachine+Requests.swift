@@ -1,0 +1,166 @@
+import ChatModel
+import FanOut
+
+/// What a client asks for, and what becomes of it. Resume, pings and marks have their own files.
+extension SessionMachine {
+    mutating func take(_ body: ClientFrameBody, id: String?) {
+        if case .auth(let proof, let resume) = body {
+            takeProof(proof, resume, id: id)
+            return
+        }
+        guard let identity else {
+            refuse(id, .unauthenticated, "auth comes first")
+            return
+        }
+        showPresence()
+        switch body {
+        case .auth: break
+        case .send(let target, let cid, let content):
+            var conversation: ConversationID?
+            if case .conversation(let named) = target { conversation = named }
+            submit(
+                .send(target, cid: cid, content: content),
+                Submission(id: id, cid: cid, conversation: conversation), identity)
+        case .edit(let conversation, let target, let cid, let content):
+            submit(
+                .edit(conversation, target: target, cid: cid, content: content),
+                Submission(id: id, cid: cid, conversation: conversation), identity)
+        case .erase(let conversation, let target, let cid):
+            submit(
+                .erase(conversation, target: target, cid: cid),
+                Submission(id: id, cid: cid, conversation: conversation), identity)
+        case .mark(let marks): takeMarks(marks, id: id)
+        case .typing(let conversation):
+            tell(.typing(conversation, identity))
+            if id != nil { send(.done, id: id) }
+        case .pull(let conversation, let anchor, let limit):
+            takePull(conversation, anchor, limit, id: id)
+        case .watch(let conversations, let users): takeWatch(conversations, users, id: id)
+        case .unwatch(let conversations, let users):
+            guard fitsWatch(conversations, users, id: id) else { return }
+            tell(.unwatch(conversations: conversations, users: users))
+            send(.done, id: id)
+        case .activity(let isActive):
+            self.isActive = isActive
+            presenceMs = moment.nowMs
+            tell(.refreshPresence(isActive: isActive))
+            if id != nil { send(.done, id: id) }
+        case .ping: takePing(id: id)
+        }
+    }
+
+    /// A sign of life goes to the presence store, not with every frame.
+    private mutating func showPresence() {
+        guard moment.nowMs >= presenceMs &+ bounds.presenceMs else { return }
+        presenceMs = moment.nowMs
+        tell(.refreshPresence(isActive: isActive))
+    }
+
+    /// True when one more request may wait for the node; refuses it otherwise.
+    mutating func admitsRequest(id: String?) -> Bool {
+        let waiting = asked.count + heldAnswers.count + waitingPulls.count + waitingPings.count
+        if waiting < bounds.outstanding { return true }
+        refuse(
+            id, .rateLimited, "\(bounds.outstanding) requests wait already", retryAfterMs: 1_000)
+        return false
+    }
+
+    // MARK: Sends, edits, erasures
+
+    private mutating func submit(
+        _ change: ChangeRequest, _ submission: Submission, _ identity: Identity
+    ) {
+        guard admitsRequest(id: submission.id) else { return }
+        ask(.submit(change, identity), .submit(submission))
+    }
+
+    mutating func tookResult(
+        _ answer: SessionAnswer, _ submission: Submission, _ token: QuestionToken
+    ) {
+        if submissions[submission.cid] == token { submissions[submission.cid] = nil }
+        switch answer {
+        case .result(.sent(let sent)): answerInOrder(sent, id: submission.id)
+        case .result(.done), .result(.conversation): send(.done, id: submission.id)
+        case .result(.refused(let error)), .failure(let error):
+            send(.error(error), id: submission.id)
+        default: refuse(submission.id, .internal, "the node's answer does not fit the request")
+        }
+    }
+
+    // MARK: Pulls
+
+    private mutating func takePull(
+        _ conversation: ConversationID, _ anchor: PageAnchor, _ limit: Int?, id: String?
+    ) {
+        let limit = limit ?? facts.limits.pageDefault
+        guard limit >= 1, limit <= facts.limits.pageMax else {
+            refuse(id, .invalidArgument, "limit is 1 to \(facts.limits.pageMax)")
+            return
+        }
+        guard admitsRequest(id: id) else { return }
+        waitingPulls.append(
+            WaitingPull(id: id, conversation: conversation, anchor: anchor, limit: limit))
+    }
+
+    /// Pages are the large answers: a few are read at a time, and only while the socket drains.
+    mutating func pumpPulls() {
+        guard let identity else { return }
+        while pullsInFlight < bounds.pullsInFlight, !dropsEphemeral, let pull = waitingPulls.first {
+            waitingPulls.removeFirst()
+            pullsInFlight += 1
+            ask(
+                .page(pull.conversation, pull.anchor, limit: pull.limit, identity),
+                .pull(id: pull.id, pull.anchor))
+        }
+    }
+
+    mutating func tookPage(_ answer: SessionAnswer, id: String?, _ anchor: PageAnchor) {
+        pullsInFlight -= 1
+        switch answer {
+        case .page(let page):
+            let page = page.cut(toBytes: bounds.pageBytes, anchor: anchor)
+            send(.page(page), id: id, bytes: page.entries.reduce(0) { $0 + WireSize.of($1) })
+        case .failure(let error): send(.error(error), id: id)
+        default: refuse(id, .internal, "the node's answer does not fit the request")
+        }
+    }
+
+    // MARK: Watching
+
+    private mutating func fitsWatch(
+        _ conversations: [ConversationID], _ users: [UserID], id: String?
+    ) -> Bool {
+        if conversations.count <= bounds.watchedConversations, users.count <= bounds.watchedUsers {
+            return true
+        }
+        refuse(
+            id, .invalidArgument,
+            "a watch names at most \(bounds.watchedConversations) conversations and "
+                + "\(bounds.watchedUsers) users")
+        return false
+    }
+
+    private mutating func takeWatch(
+        _ conversations: [ConversationID], _ users: [UserID], id: String?
+    ) {
+        guard fitsWatch(conversations, users, id: id), admitsRequest(id: id) else { return }
+        watchesInFlight += 1
+        ask(.watch(conversations: conversations, users: users), .watch(id: id))
+    }
+
+    /// `done`, one presence of each, then the changes that overtook the answer.
+    mutating func tookPresence(_ answer: SessionAnswer, id: String?) {
+        watchesInFlight -= 1
+        switch answer {
+        case .presence(let views):
+            send(.done, id: id)
+            for view in views { send(.presence(view)) }
+        case .failure(let error): send(.error(error), id: id)
+        default: refuse(id, .internal, "the node's answer does not fit the request")
+        }
+        guard watchesInFlight == 0 else { return }
+        let held = heldPresence
+        heldPresence = []
+        for event in held { sendShared(event) }
+    }
+}
