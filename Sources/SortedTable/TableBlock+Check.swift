@@ -50,6 +50,7 @@ extension TableBlock {
             return BlockProblem(offset: start, expected: "rows up to \(end)", found: "a gap")
         }
         setRows(count: rows, offsetBytes: width, rowsEnd: end, keyBytesMax: keyBytesMax)
+        buildHeads()
         return nil
     }
 

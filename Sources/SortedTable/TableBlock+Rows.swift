@@ -56,36 +56,42 @@ extension TableBlock {
     @inline(__always)
     func lowerBound(_ userKey: UnsafeRawBufferPointer, _ trailer: UInt64) -> Int {
         defer { withExtendedLifetime(self) {} }
-        var low = 0
-        var high = (rowCount &+ TableFormat.bundleRows &- 1) / TableFormat.bundleRows
+        let range = heads.range(userKey, rowCount: rowCount)
+        var start = range.lowerBound
+        var end = range.upperBound
+        if start == end { return start }
+        // Rows with equal heads: first find the bundle among them by base keys, then the row.
+        let bundleRows = TableFormat.bundleRows
+        var low = (start &+ bundleRows &- 1) / bundleRows
+        var high = (end &+ bundleRows &- 1) / bundleRows
         while low < high {
             let middle = (low &+ high) &>> 1
-            let row = row(middle &* TableFormat.bundleRows)
+            let row = row(middle &* bundleRows)
             let key = UnsafeRawBufferPointer(start: row.rest, count: row.restBytes)
             let order = OrderedKey.compare(key, userKey)
             if order < 0 || (order == 0 && row.trailer > trailer) {
                 low = middle &+ 1
+                start = middle &* bundleRows &+ 1
             } else {
                 high = middle
+                end = middle &* bundleRows
             }
         }
-        if low == 0 { return 0 }
-        let first = (low &- 1) &* TableFormat.bundleRows
-        return lowerBound(
-            userKey, trailer, after: first, before: min(first &+ TableFormat.bundleRows, rowCount))
+        if start >= end { return end }
+        return lowerBound(userKey, trailer, start, end)
     }
 
-    /// The same among the rows behind a base row that is known to be below the key.
+    /// The same among rows of one bundle whose base row is known to be below the key.
     ///
     /// A row that shares more with the base than the key does stands on the base's side, below the
     /// key; one that shares less has already left the base upward, above the key.
     @inline(__always)
     private func lowerBound(
-        _ userKey: UnsafeRawBufferPointer, _ trailer: UInt64, after first: Int, before end: Int
+        _ userKey: UnsafeRawBufferPointer, _ trailer: UInt64, _ start: Int, _ end: Int
     ) -> Int {
-        let common = sharedPrefix(baseKey(ofRow: first), userKey)
+        let common = sharedPrefix(baseKey(ofRow: start), userKey)
         let tail = UnsafeRawBufferPointer(rebasing: userKey[common...])
-        var low = first &+ 1
+        var low = start
         var high = end
         while low < high {
             let middle = (low &+ high) &>> 1
@@ -112,6 +118,7 @@ extension TableBlock {
         let tail = UnsafeRawBufferPointer(start: key + row.shared, count: row.restBytes)
         guard OrderedKey.compare(rest, tail) == 0 else { return false }
         if row.shared == 0 { return true }
+        if let isSame = heads.starts(userKey, count: row.shared) { return isSame }
         let head = UnsafeRawBufferPointer(start: key, count: row.shared)
         return sharedPrefix(baseKey(ofRow: number), head) == row.shared
     }

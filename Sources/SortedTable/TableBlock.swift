@@ -23,6 +23,8 @@ package final class TableBlock: @unchecked Sendable {
     private(set) var rowsEnd = 0
     /// The longest internal key.
     private(set) var keyBytesMax = 0
+    /// What makes searches touch little memory; see `RowHeads`.
+    private(set) var heads = RowHeads()
 
     /// A block with room for `count` bytes of content and `extra` more behind it.
     init(count: Int, extra: Int = 0, alignment: Int = 16) {
@@ -33,10 +35,13 @@ package final class TableBlock: @unchecked Sendable {
         (base + tail).initializeMemory(as: UInt8.self, repeating: 0, count: Self.slackBytes)
     }
 
-    deinit { base.deallocate() }
+    deinit {
+        heads.deallocate()
+        base.deallocate()
+    }
 
     /// What the block counts for in a budget.
-    package var chargedBytes: Int { capacity + Self.overheadBytes }
+    package var chargedBytes: Int { capacity + heads.allocatedBytes + Self.overheadBytes }
 
     /// The content.
     var content: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
@@ -46,5 +51,12 @@ package final class TableBlock: @unchecked Sendable {
         self.offsetBytes = offsetBytes
         self.rowsEnd = rowsEnd
         self.keyBytesMax = keyBytesMax
+    }
+
+    /// Fills ``heads``; the rows were checked.
+    func buildHeads() {
+        heads.deallocate()
+        heads = RowHeads()
+        if rowCount > 0 { heads = RowHeads(self) }
     }
 }
