@@ -29,11 +29,13 @@ import Bytes
 /// ever written after the sync that makes it true. With proof it is rot, and an error; without,
 /// a write that the power cut, and what follows is dropped.
 ///
-/// **Example.** Type 1, payload `68 69`, mark 0, at offset 0 of the file with id 7; the check and
-/// the checksum are in `Tests/RecordLogTests/Golden/record-file.txt`:
+/// **Segments** of a log are record files whose first record is a header (``SegmentHeader``).
 ///
-///     02 00 00 00 01 00 cc cc  00 00 00 00 00 00 00 00
-///     ss ss ss ss ss ss ss ss  68 69 00 00 00 00 00 00
+/// **Example.** Type 1, payload `68 69`, mark 0, at offset 0 of the file with id 7 (the first
+/// record of `Tests/RecordLogTests/Golden/record-file.bin`):
+///
+///     02 00 00 00 01 00 7d ca  00 00 00 00 00 00 00 00
+///     00 c6 44 d9 99 a7 8b 0d  68 69 00 00 00 00 00 00
 ///
 /// **Weaknesses.** Rot inside the last batch, before any later mark, looks like a torn tail. XXH3
 /// finds accidents, not forgers.
@@ -81,6 +83,11 @@ package enum RecordFormat {
         target.append(contentsOf: payload)
         let padding = size(payload: payload.count) - headerBytes - payload.count
         for _ in 0..<padding { target.append(0) }
+    }
+
+    /// What ties a record to its place.
+    static func seed(id: UInt64, offset: UInt64) -> UInt64 {
+        Checksum.seed(file: id, offset: offset)
     }
 
     /// The check of a header; `front` is its first six bytes as an integer.

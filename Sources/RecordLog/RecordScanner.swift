@@ -46,23 +46,35 @@ struct RecordScanner: ~Copyable {
                 expected: "a record of \(total) bytes", found: "\(size - offset) bytes")
         }
         let raw = try bytes(at: offset, count: total)
+        if let (expected, found) = Self.damage(in: raw, header, seed: seed) {
+            return .unreadable(expected: expected, found: found)
+        }
         let payload = UnsafeRawBufferPointer(
             rebasing: raw[RecordFormat.headerBytes..<(RecordFormat.headerBytes + header.length)])
-        let inner = Checksum.xxh3(payload, seed: seed)
-        let checksum = Checksum.xxh3(UnsafeRawBufferPointer(rebasing: raw[..<16]), seed: inner)
-        guard checksum == header.checksum else {
-            return .unreadable(
-                expected: "checksum \(String(header.checksum, radix: 16))",
-                found: String(checksum, radix: 16))
-        }
-        for index in (RecordFormat.headerBytes + header.length)..<total where raw[index] != 0 {
-            return .unreadable(expected: "padding of zeros", found: "byte \(raw[index])")
-        }
         if header.flags != 0 {
             throw .rot(
                 file: file.path, offset: offset, expected: "flags 0", found: "\(header.flags)")
         }
         return .record(header, payload: payload, end: offset + UInt64(total))
+    }
+
+    /// What is wrong with the whole record in `raw`, whose header is plausible; nil: nothing.
+    static func damage(
+        in raw: UnsafeRawBufferPointer, _ header: RecordHeader, seed: UInt64
+    ) -> (expected: String, found: String)? {
+        let payloadEnd = RecordFormat.headerBytes + header.length
+        let payload = UnsafeRawBufferPointer(rebasing: raw[RecordFormat.headerBytes..<payloadEnd])
+        let inner = Checksum.xxh3(payload, seed: seed)
+        let checksum = Checksum.xxh3(UnsafeRawBufferPointer(rebasing: raw[..<16]), seed: inner)
+        if checksum != header.checksum {
+            return (
+                "checksum \(String(header.checksum, radix: 16))", String(checksum, radix: 16)
+            )
+        }
+        for index in payloadEnd..<RecordFormat.size(payload: header.length) where raw[index] != 0 {
+            return ("padding of zeros", "byte \(raw[index])")
+        }
+        return nil
     }
 
     /// Looks behind `hole` for a record that proves that the byte at `hole` was durable; its

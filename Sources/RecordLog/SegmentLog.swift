@@ -1,0 +1,313 @@
+package import Platform
+import Synchronization
+
+/// Sizes of a log.
+package struct SegmentLogOptions: Sendable {
+    /// Bytes of a segment file; a single batch may make one larger.
+    package var segmentBytes: Int
+    /// Released files kept for reuse.
+    package var recycledMax: Int
+
+    /// Sizes of a log.
+    package init(segmentBytes: Int = 32 << 20, recycledMax: Int = 2) {
+        precondition(segmentBytes >= 4096, "a segment has at least a block")
+        self.segmentBytes = segmentBytes
+        self.recycledMax = recycledMax
+    }
+}
+
+/// An append-only log in segment files that are made ahead, filled, released and reused.
+///
+/// The owner calls ``append(_:)`` and then ``sync()``, once each for everything it has collected:
+/// one write, one fdatasync. A record is durable when the sync behind it has returned. After a
+/// failed write or sync the log is dead: the pages may be marked clean without being written, so
+/// nothing may be tried again on them.
+///
+/// One lane owns the log; only ``read(_:)`` may be called from any thread. See ``RecordFormat`` for
+/// the bytes, `SegmentLog+Recovery.swift` for the start.
+package final class SegmentLog {
+    /// A segment that is part of the log.
+    struct Segment {
+        let id: UInt64
+        let file: any File
+        /// Where its records end.
+        var end: UInt64
+    }
+
+    /// A batch may overrun a segment by this factor while the next one is not ready.
+    private static let overrunFactor = 4
+
+    let directory: String
+    let options: SegmentLogOptions
+    let pool: SegmentPool
+    let segmentHeader: () -> [UInt8]
+    /// What the start found.
+    package let recovery: LogRecovery
+
+    /// Oldest first; the last one is written.
+    private(set) var segments: [Segment]
+    private var durableEnd: UInt64
+    /// Where the records of the owner end in the last segment.
+    private var ownerEnd: UInt64
+    /// The highest mark written to the last segment.
+    private var markedEnd: UInt64
+    private var nextID: UInt64
+    private var requestedFloor: UInt64
+    private var writtenFloor: UInt64
+    private var durableFloor: UInt64
+    private var erasingFloor: UInt64 = 0
+    private var isDead = false
+    private var scratch: [UInt8] = []
+    private let readable: Mutex<[UInt64: any File]>
+
+    init(
+        directory: String, options: SegmentLogOptions, pool: SegmentPool,
+        segmentHeader: @escaping () -> [UInt8], recovery: LogRecovery, segments: [Segment],
+        floor: UInt64
+    ) {
+        guard let last = segments.last else { preconditionFailure("a log has a segment") }
+        self.directory = directory
+        self.options = options
+        self.pool = pool
+        self.segmentHeader = segmentHeader
+        self.recovery = recovery
+        self.segments = segments
+        durableEnd = last.end
+        ownerEnd = last.end
+        markedEnd = 0
+        nextID = last.id + 1
+        requestedFloor = floor
+        writtenFloor = floor
+        durableFloor = floor
+        readable = Mutex(Dictionary(uniqueKeysWithValues: segments.map { ($0.id, $0.file) }))
+        prepareNext()
+    }
+
+    // MARK: Looking
+
+    /// The position that the next record gets if its batch fits the segment.
+    package var end: LogPosition { LogPosition(segment: last.id, offset: last.end) }
+
+    /// Everything before is durable.
+    package var durable: LogPosition { LogPosition(segment: last.id, offset: durableEnd) }
+
+    /// Ids of the segments that are part of the log, oldest first.
+    package var segmentIDs: [UInt64] { segments.map(\.id) }
+
+    /// Bytes of records in all segments.
+    package var byteCount: UInt64 { segments.reduce(0) { $0 + $1.end } }
+
+    /// The last trouble with files made in the background; the log goes on in larger segments.
+    package var backgroundFailure: DiskError? { pool.failure }
+
+    private var last: Segment { segments[segments.count - 1] }
+
+    // MARK: Writing
+
+    /// Writes `records` behind each other in one write, and gives their positions. Not durable
+    /// before ``sync()``.
+    ///
+    /// When they do not fit the segment and the next one is ready, they go there; its header asks
+    /// `segmentHeader` on the calling thread. Each record's payload is at most 16 MiB.
+    package func append(_ records: [LogRecord]) throws(LogError) -> [LogPosition] {
+        if isDead { throw .dead }
+        for record in records {
+            precondition(
+                record.type >= 1 && record.type <= RecordFormat.ownerTypeMax,
+                "types 1…239 belong to the owner")
+        }
+        let size = records.reduce(0) { $0 + RecordFormat.size(payload: $1.payload.count) }
+        return try write(records, size: size)
+    }
+
+    /// Makes everything appended so far durable.
+    package func sync() throws(LogError) {
+        if isDead { throw .dead }
+        if durableEnd < last.end {
+            let file = last.file
+            try orDie { () throws(DiskError) in try file.sync() }
+            durableEnd = last.end
+        }
+        if writtenFloor > durableFloor {
+            durableFloor = writtenFloor
+            dropReleased()
+        }
+        prepareNext()
+    }
+
+    /// Writes down how far the log is durable, durably, unless that is on record already. The owner
+    /// calls it after 50 ms without an append: rot in what was synced is then told from a torn tail.
+    package func mark() throws(LogError) {
+        try sync()
+        if markedEnd >= ownerEnd, requestedFloor == writtenFloor { return }
+        scratch.removeAll(keepingCapacity: true)
+        addRelease()
+        addRecord(RecordFormat.markType, [])
+        try writeScratch()
+        markedEnd = durableEnd
+        try sync()
+    }
+
+    /// Lets go of all segments with ids below `segment`; their files are reused or removed after
+    /// the next append and sync, or ``mark()``.
+    ///
+    /// - Parameter isErasing: the files are wiped as a whole before they are reused, because
+    ///   something in them was erased.
+    package func release(before segment: UInt64, isErasing: Bool = false) {
+        requestedFloor = max(requestedFloor, min(segment, last.id))
+        if isErasing { erasingFloor = max(erasingFloor, requestedFloor) }
+    }
+
+    /// Reads one record again. From any thread; a released segment gives ``LogError/released(_:)``.
+    package func read(_ position: LogPosition) throws(LogError) -> LogRecord {
+        guard let file = readable.withLock({ $0[position.segment] }) else {
+            throw .released(position)
+        }
+        do {
+            return try Self.read(position, file)
+        } catch {
+            // The file may have been released, and reused, while it was read.
+            if readable.withLock({ $0[position.segment] }) == nil { throw .released(position) }
+            throw error
+        }
+    }
+
+    /// Closes the files. What was not synced may be lost.
+    package func close() {
+        isDead = true
+        for segment in segments { segment.file.close() }
+        pool.take(above: 0)?.file.close()
+    }
+
+    // MARK: Inside
+
+    private func write(_ records: [LogRecord], size: Int) throws(LogError) -> [LogPosition] {
+        scratch.removeAll(keepingCapacity: true)
+        if let next = try nextSegment(for: size) {
+            try sync()
+            startSegment(next)
+        }
+        addRelease()
+        var positions: [LogPosition] = []
+        positions.reserveCapacity(records.count)
+        for record in records {
+            positions.append(
+                LogPosition(segment: last.id, offset: last.end + UInt64(scratch.count)))
+            addRecord(record.type, record.payload)
+        }
+        let mark = durableEnd
+        try writeScratch()
+        markedEnd = mark
+        ownerEnd = last.end
+        return positions
+    }
+
+    /// The segment to change to before `size` bytes are written; nil: stay.
+    private func nextSegment(for size: Int) throws(LogError) -> PreparedSegment? {
+        let isFull = last.end + UInt64(size) > UInt64(options.segmentBytes)
+        guard isFull, ownerEnd > 0, size > 0 else { return nil }
+        if let ready = pool.take(above: last.id) { return ready }
+        let overrunMax = UInt64(options.segmentBytes * Self.overrunFactor)
+        if pool.isBackground, last.end < overrunMax { return nil }
+        let id = takeID()
+        return try onDisk { () throws(DiskError) in try pool.prepare(id: id) }
+    }
+
+    private func startSegment(_ next: PreparedSegment) {
+        let header = SegmentHeader(
+            segment: next.id, previous: last.id, previousEnd: last.end, first: requestedFloor)
+        segments.append(Segment(id: next.id, file: next.file, end: 0))
+        readable.withLock { $0[next.id] = next.file }
+        durableEnd = 0
+        ownerEnd = 0
+        writtenFloor = requestedFloor
+        addRecord(RecordFormat.segmentHeaderType, header.encode(owner: segmentHeader()))
+    }
+
+    private func addRelease() {
+        if requestedFloor == writtenFloor { return }
+        var floor = requestedFloor.littleEndian
+        addRecord(RecordFormat.releaseType, withUnsafeBytes(of: &floor) { [UInt8]($0) })
+        writtenFloor = requestedFloor
+    }
+
+    private func addRecord(_ type: UInt8, _ payload: [UInt8]) {
+        let (id, offset, mark) = (last.id, last.end + UInt64(scratch.count), durableEnd)
+        payload.withUnsafeBytes { raw in
+            RecordFormat.append(
+                type: type, payload: raw, mark: mark, id: id, offset: offset, to: &scratch)
+        }
+    }
+
+    private func writeScratch() throws(LogError) {
+        if scratch.isEmpty { return }
+        let (file, end) = (last.file, last.end)
+        try orDie { () throws(DiskError) in try file.write(scratch, at: end) }
+        segments[segments.count - 1].end += UInt64(scratch.count)
+    }
+
+    private func orDie(_ body: () throws(DiskError) -> Void) throws(LogError) {
+        do {
+            try body()
+        } catch {
+            isDead = true
+            throw .disk(error)
+        }
+    }
+
+    private func takeID() -> UInt64 {
+        defer { nextID += 1 }
+        return nextID
+    }
+
+    private func prepareNext() {
+        if pool.isBackground, !pool.hasNext { pool.prepareAhead(id: takeID()) }
+    }
+
+    private func dropReleased() {
+        let dropped = segments.prefix { $0.id < durableFloor }
+        if dropped.isEmpty { return }
+        segments.removeFirst(dropped.count)
+        readable.withLock { files in
+            for segment in dropped { files[segment.id] = nil }
+        }
+        for mustErase in [false, true] {
+            let names = dropped.filter { ($0.id < erasingFloor) == mustErase }
+                .map { SegmentName.name($0.id) }
+            pool.retire(names, mustErase: mustErase)
+        }
+    }
+
+    private static func read(
+        _ position: LogPosition, _ file: any File
+    ) throws(LogError) -> LogRecord {
+        let guess = 4096
+        var raw = try onDisk { () throws(DiskError) in try file.read(guess, at: position.offset) }
+        let seed = RecordFormat.seed(id: position.segment, offset: position.offset)
+        let header = raw.withUnsafeBytes { bytes -> RecordHeader? in
+            bytes.count < RecordFormat.headerBytes ? nil : RecordHeader(bytes)
+        }
+        guard let header, header.isPlausible(seed: seed) else {
+            throw .rot(
+                file: file.path, offset: position.offset, expected: "a record header",
+                found: "other bytes")
+        }
+        let total = RecordFormat.size(payload: header.length)
+        if total > raw.count {
+            raw = try onDisk { () throws(DiskError) in try file.read(total, at: position.offset) }
+        }
+        if raw.count < total {
+            throw .rot(
+                file: file.path, offset: position.offset, expected: "\(total) bytes",
+                found: "\(raw.count)")
+        }
+        if let (expected, found) = raw.withUnsafeBytes({
+            RecordScanner.damage(in: $0, header, seed: seed)
+        }) {
+            throw .rot(
+                file: file.path, offset: position.offset, expected: expected, found: found)
+        }
+        let start = RecordFormat.headerBytes
+        return LogRecord(type: header.type, payload: Array(raw[start..<(start + header.length)]))
+    }
+}
