@@ -1,0 +1,126 @@
+import SortedTable
+
+/// One keyspace's tables, level by level. Immutable.
+struct KeyspaceLevels: Sendable {
+    /// Level 0: newest first, may overlap. Below: ascending, disjoint.
+    private(set) var levels: [[TableHandle]]
+    /// Range tombstones of each level below 0, over all its tables; nil when there are none.
+    private(set) var tombstones: [RangeTombstoneSet?]
+
+    init() {
+        levels = Array(repeating: [], count: TreeOptions.levelCount)
+        tombstones = Array(repeating: nil, count: TreeOptions.levelCount)
+    }
+
+    var isEmpty: Bool { levels.allSatisfy(\.isEmpty) }
+
+    /// The metadata alone, for picking.
+    var shape: LevelShape { LevelShape(levels: levels.map { $0.map(\.metadata) }) }
+
+    /// Removes and adds tables and brings every level into order.
+    mutating func apply(remove: Set<UInt64>, add: [(level: Int, table: TableHandle)]) {
+        for level in levels.indices {
+            let additions = add.filter { $0.level == level }.map(\.table)
+            let isTouched =
+                !additions.isEmpty || levels[level].contains { remove.contains($0.metadata.fileID) }
+            guard isTouched else { continue }
+            levels[level] =
+                levels[level].filter { !remove.contains($0.metadata.fileID) } + additions
+            sort(level)
+            if level > 0 { tombstones[level] = Self.concatenate(levels[level]) }
+        }
+    }
+
+    /// Adds tables that a manifest lists; answers one that overlaps another of its level, if any.
+    mutating func addChecked(_ add: [(level: Int, table: TableHandle)]) -> TableHandle? {
+        for item in add { levels[item.level].append(item.table) }
+        for level in levels.indices {
+            sort(level)
+            if level == 0 { continue }
+            for (left, right) in zip(levels[level], levels[level].dropFirst())
+            where !left.metadata.endsBefore(right.metadata.smallest) {
+                return right
+            }
+            tombstones[level] = Self.concatenate(levels[level])
+        }
+        return nil
+    }
+
+    private mutating func sort(_ level: Int) {
+        if level == 0 {
+            // Cuts install in order, so later rows have higher sequences.
+            levels[0].sort { left, right in
+                left.metadata.properties.maxSequence > right.metadata.properties.maxSequence
+            }
+        } else {
+            levels[level].sort { KeyOrder.less($0.metadata.smallest, $1.metadata.smallest) }
+        }
+    }
+
+    private static func concatenate(_ tables: [TableHandle]) -> RangeTombstoneSet? {
+        guard tables.contains(where: { $0.tombstones != nil }) else { return nil }
+        var set = RangeTombstoneSet(keepsHistory: false)
+        for table in tables {
+            for fragment in table.tombstones?.fragments ?? [] { set.appendLast(fragment) }
+        }
+        return set
+    }
+}
+
+extension Array where Element == TableHandle {
+    /// In a level below 0: index of the first table that ends at or after `key`.
+    func firstIndex(endingAtOrAfter key: UnsafeRawBufferPointer) -> Int {
+        var low = 0
+        var high = count
+        while low < high {
+            let middle = (low + high) / 2
+            if self[middle].metadata.endsBefore(key) {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        return low
+    }
+}
+
+/// Everything a reader sees apart from a sequence: the tables, and the memtables before them.
+///
+/// A snapshot holds one of these, so no file and no memtable that it can see goes away. That is why
+/// compaction may drop every row that a newer one hides, whatever snapshots are open: **a snapshot
+/// pins files, never rows**.
+final class View: Sendable {
+    /// The memtable that takes writes.
+    let active: Memtable
+    /// Frozen memtables, newest first.
+    let frozen: [FrozenMemtable]
+    /// One per keyspace, in the order of the options.
+    let keyspaces: [KeyspaceLevels]
+
+    init(active: Memtable, frozen: [FrozenMemtable], keyspaces: [KeyspaceLevels]) {
+        self.active = active
+        self.frozen = frozen
+        self.keyspaces = keyspaces
+    }
+}
+
+/// A memtable that takes no more writes, with what its cut will make durable.
+final class FrozenMemtable: Sendable {
+    let memtable: Memtable
+    /// The last sequence in it or in an older one.
+    let lastSequence: SequenceNumber
+    /// The owner's bytes for the manifest record.
+    let state: [UInt8]
+    /// Called after that record is durable.
+    let installed: @Sendable ([UInt8]) -> Void
+
+    init(
+        memtable: Memtable, lastSequence: SequenceNumber, state: [UInt8],
+        installed: @escaping @Sendable ([UInt8]) -> Void
+    ) {
+        self.memtable = memtable
+        self.lastSequence = lastSequence
+        self.state = state
+        self.installed = installed
+    }
+}

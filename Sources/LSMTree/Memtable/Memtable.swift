@@ -1,0 +1,101 @@
+import SortedTable
+import Synchronization
+
+/// The newest rows of all keyspaces, in memory: one arena, one skip list per keyspace.
+///
+/// A list per keyspace, not a prefix per key: searches are shorter, and each list keeps its own
+/// splice, so a batch that touches four keyspaces disturbs none of them.
+///
+/// One writer; any number of readers at sequences that were published (see ``SkipList``).
+final class Memtable: Sendable {
+    /// One keyspace's part.
+    final class Part: Sendable {
+        let list: SkipList
+        /// Range deletes; readers take the value.
+        private let tombstones = Mutex(RangeTombstoneSet(keepsHistory: true))
+        /// Lets readers skip the lock when there are none.
+        private let hasTombstones = Atomic<Bool>(false)
+        private let rowCount = Atomic<Int>(0)
+
+        init(arena: Arena, seed: UInt64) {
+            list = SkipList(arena: arena, seed: seed)
+        }
+
+        /// Rows inserted, range deletes excluded.
+        var rows: Int { rowCount.load(ordering: .acquiring) }
+
+        /// The range deletes so far.
+        func rangeTombstones() -> RangeTombstoneSet? {
+            guard hasTombstones.load(ordering: .acquiring) else { return nil }
+            return tombstones.withLock { $0 }
+        }
+
+        fileprivate func insert(
+            _ row: WriteBatch.Row, _ sequence: SequenceNumber
+        ) -> Int {
+            if row.kind == .rangeDelete {
+                let tombstone = RangeTombstone(
+                    lower: [UInt8](row.key), upper: [UInt8](row.value), sequence: sequence)
+                tombstones.withLock { $0.insert(tombstone) }
+                hasTombstones.store(true, ordering: .releasing)
+                return row.key.count + row.value.count + 64
+            }
+            rowCount.add(1, ordering: .releasing)
+            return list.insert(
+                key: row.key, trailer: sequence &<< 8 | UInt64(row.kind.rawValue), value: row.value)
+        }
+    }
+
+    /// One per keyspace, in the order of the options.
+    let parts: [Part]
+    /// The first sequence that may stand here.
+    let firstSequence: SequenceNumber
+    private let arena = Arena()
+    private let usedBytes = Atomic<Int>(0)
+
+    init(keyspaceCount: Int, firstSequence: SequenceNumber) {
+        let arena = self.arena
+        parts = (0..<keyspaceCount).map { Part(arena: arena, seed: UInt64($0)) }
+        self.firstSequence = firstSequence
+    }
+
+    /// Bytes that rows took.
+    var bytes: Int { usedBytes.load(ordering: .relaxed) }
+
+    /// Inserts the rows of `batch` with the sequences from `first` on.
+    func insert(_ batch: WriteBatch, first: SequenceNumber, places: borrowing KeyspacePlaces) {
+        var sequence = first
+        var used = 0
+        batch.forEach { row in
+            used += parts[places[row.keyspace]].insert(row, sequence)
+            sequence += 1
+        }
+        usedBytes.add(used, ordering: .relaxed)
+    }
+}
+
+/// From a keyspace's number to its place in the options, without a search.
+struct KeyspacePlaces: Sendable {
+    private var places = [UInt8](repeating: 0xFF, count: 256)
+
+    init(_ options: TreeOptions) {
+        for (index, keyspace) in options.keyspaces.enumerated() {
+            places[Int(keyspace.keyspace.rawValue)] = UInt8(index)
+        }
+    }
+
+    /// The place of a keyspace.
+    ///
+    /// - Precondition: the keyspace is in the options.
+    subscript(keyspace: Keyspace) -> Int {
+        let place = places[Int(keyspace.rawValue)]
+        precondition(place != 0xFF, "this keyspace is not in the tree's options")
+        return Int(place)
+    }
+
+    /// The place of a keyspace read from disk, or nil.
+    func find(_ rawValue: UInt8) -> Int? {
+        let place = places[Int(rawValue)]
+        return place == 0xFF ? nil : Int(place)
+    }
+}

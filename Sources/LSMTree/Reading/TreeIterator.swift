@@ -1,0 +1,121 @@
+import SortedTable
+
+/// Walks the live rows of a snapshot inside `lower ..< upper`, both ways at the same cost.
+///
+/// A new iterator is nowhere: seek first. ``key`` and ``value`` are valid until the next move. Used
+/// by one thread at a time.
+package final class TreeIterator {
+    private let snapshot: Snapshot
+    private var cursor: MergeCursor
+    private let lower: [UInt8]
+    private let upper: [UInt8]?
+    /// True when the iterator stands on a row.
+    package private(set) var isValid = false
+
+    init(snapshot: Snapshot, cursor: MergeCursor, lower: [UInt8], upper: [UInt8]?) {
+        self.snapshot = snapshot
+        self.cursor = cursor
+        self.lower = lower
+        self.upper = upper
+    }
+
+    /// The key of the row. Only when valid.
+    package var key: UnsafeRawBufferPointer {
+        precondition(isValid, "the iterator stands on no row")
+        return cursor.top.userKey
+    }
+
+    /// The value of the row. Only when valid.
+    package var value: UnsafeRawBufferPointer {
+        precondition(isValid, "the iterator stands on no row")
+        return cursor.top.value
+    }
+
+    /// Moves to the first row of the range.
+    package func seekToFirst() throws(TreeError) {
+        try seekForward(lower)
+    }
+
+    /// Moves to the last row of the range.
+    package func seekToLast() throws(TreeError) {
+        guard let upper else {
+            try run { cursor throws(TableError) in try cursor.seekBefore(nil) }
+            return try settle()
+        }
+        try seekBackward(before: upper)
+    }
+
+    /// Moves to the first row of the range at or after `key`.
+    package func seek(_ key: [UInt8]) throws(TreeError) {
+        try seekForward(KeyOrder.less(key, lower) ? lower : key)
+    }
+
+    /// Moves to the last row of the range at or before `key`.
+    package func seekForPrevious(_ key: [UInt8]) throws(TreeError) {
+        if let upper, !KeyOrder.less(key, upper) { return try seekBackward(before: upper) }
+        try seekBackward(before: KeyOrder.successor(key))
+    }
+
+    /// Moves one row on. Only when valid.
+    package func next() throws(TreeError) {
+        precondition(isValid, "the iterator stands on no row")
+        guard cursor.isForward else {
+            return try seekForward(KeyOrder.successor([UInt8](cursor.top.userKey)))
+        }
+        try run { cursor throws(TableError) in try cursor.advance() }
+        try settle()
+    }
+
+    /// Moves one row back. Only when valid.
+    package func previous() throws(TreeError) {
+        precondition(isValid, "the iterator stands on no row")
+        guard !cursor.isForward else {
+            return try seekBackward(before: [UInt8](cursor.top.userKey))
+        }
+        try run { cursor throws(TableError) in try cursor.advance() }
+        try settle()
+    }
+
+    private func seekForward(_ key: [UInt8]) throws(TreeError) {
+        let target = InternalKey.makeSeek(userKey: key)
+        try run { cursor throws(TableError) in
+            try target.withRaw { raw throws(TableError) in try cursor.seek(raw) }
+        }
+        try settle()
+    }
+
+    private func seekBackward(before key: [UInt8]) throws(TreeError) {
+        let target = InternalKey.makeSeek(userKey: key)
+        try run { cursor throws(TableError) in
+            try target.withRaw { raw throws(TableError) in try cursor.seekBefore(raw) }
+        }
+        try settle()
+    }
+
+    /// After an error the iterator stands nowhere.
+    private func run(_ body: (inout MergeCursor) throws(TableError) -> Void) throws(TreeError) {
+        isValid = false
+        do throws(TableError) {
+            try body(&cursor)
+        } catch {
+            throw TreeError(error)
+        }
+    }
+
+    /// Goes on from the cursor's row to the first that is live, as long as the range lasts.
+    private func settle() throws(TreeError) {
+        while cursor.isValid {
+            let row = cursor.top
+            if cursor.isForward {
+                if let upper, KeyOrder.compare(upper, row.userKey) <= 0 { return }
+            } else if KeyOrder.compare(lower, row.userKey) > 0 {
+                return
+            }
+            if !row.isDelete {
+                isValid = true
+                return
+            }
+            try run { cursor throws(TableError) in try cursor.advance() }
+        }
+    }
+}

@@ -1,0 +1,287 @@
+import Platform
+import SortedTable
+import Synchronization
+
+// Flush, install, compaction: what the two lanes do.
+extension Tree {
+    /// How long a full disk is waited for before the next try.
+    static let spaceRetry: Duration = .seconds(1)
+
+    // MARK: Flush (install lane)
+
+    /// Writes the oldest frozen memtable as tables and installs them with the cut's state.
+    func flushOldest() {
+        let work = state.withLock { state -> (FrozenMemtable, View)? in
+            guard state.failure == nil, !state.isClosed, let frozen = state.view.frozen.last else {
+                return nil
+            }
+            return (frozen, state.view)
+        }
+        guard let (frozen, view) = work else { return }
+        do throws(TableError) {
+            guard let tables = try flush(frozen.memtable, view) else { return }
+            let added = tables.map { (level: 0, table: $0) }
+            guard install(remove: [], add: added, frozen: frozen) else { return }
+            noteSpace(isShort: false)
+        } catch {
+            if isWaitedOut(error) {
+                installLane.submit(after: Self.spaceRetry) { [weak self] in self?.flushOldest() }
+            } else {
+                fail(TreeError(error))
+            }
+            return
+        }
+        frozen.installed(frozen.state)
+        wakeCompaction()
+    }
+
+    /// One table per keyspace that has rows. Nil when the tree closed meanwhile.
+    private func flush(_ memtable: Memtable, _ view: View) throws(TableError) -> [TableHandle]? {
+        var tables: [TableHandle] = []
+        for (place, part) in memtable.parts.enumerated() {
+            let own = part.rangeTombstones()
+            if part.rows == 0 && own == nil { continue }
+            let shape = view.keyspaces[place].shape
+            let older = OlderTables(loose: shape.levels[0], levels: Array(shape.levels[1...]))
+            let tombstones = own?.newestTombstones.filter { older.mayHold($0) }
+            let output = TableOutput(
+                store, options.keyspaces[place], level: 0, tombstones: tombstones ?? [])
+            let source = MemtableSource(part, at: InternalKey.sequenceMax)
+            var cursor = MergeCursor([source], at: InternalKey.sequenceMax)
+            var rewriter = Rewriter(
+                options: options.keyspaces[place], horizon: expiryHorizon, older: older,
+                mustStop: { [self] in isStopping })
+            do throws(TableError) {
+                guard try rewriter.run(&cursor, output) else {
+                    output.discard()
+                    Self.discard(tables, store)
+                    return nil
+                }
+            } catch {
+                output.discard()
+                Self.discard(tables, store)
+                throw error
+            }
+            tables += output.tables
+        }
+        if !tables.isEmpty {
+            do throws(TableError) {
+                try store.syncDirectory()
+            } catch {
+                Self.discard(tables, store)
+                throw error
+            }
+        }
+        return tables
+    }
+
+    private static func discard(_ tables: [TableHandle], _ store: TableStore) {
+        for table in tables { store.remove(table.metadata.fileID) }
+    }
+
+    // MARK: Install (install lane)
+
+    /// Makes a change of the tables durable, then visible. False when it failed, and then nothing
+    /// more is installed, ever.
+    func install(
+        remove: [(level: Int, table: TableHandle)], add: [(level: Int, table: TableHandle)],
+        frozen: FrozenMemtable? = nil
+    ) -> Bool {
+        let (view, isStopped) = state.withLock { state in
+            (state.view, state.failure != nil || state.isClosed)
+        }
+        if isStopped { return false }
+        var edit = ManifestEdit(
+            nextFileID: store.nextFileID,
+            lastSequence: frozen?.lastSequence ?? installedSequence(view), state: frozen?.state)
+        edit.removals = remove.map { item in
+            ManifestEdit.Removal(
+                keyspace: item.table.metadata.properties.keyspace, level: UInt8(item.level),
+                fileID: item.table.metadata.fileID)
+        }
+        edit.additions = add.map { item in
+            ManifestEdit.Addition(level: UInt8(item.level), summary: item.table.metadata.summary)
+        }
+        do throws(TreeError) {
+            try manifest.append(edit)
+        } catch {
+            fail(error)
+            return false
+        }
+        publish(remove, add, frozen)
+        if manifest.isLong { rewriteManifest() }
+        return true
+    }
+
+    /// The last sequence that is in tables.
+    private func installedSequence(_ view: View) -> SequenceNumber {
+        (view.frozen.last?.memtable ?? view.active).firstSequence - 1
+    }
+
+    private func publish(
+        _ remove: [(level: Int, table: TableHandle)], _ add: [(level: Int, table: TableHandle)],
+        _ frozen: FrozenMemtable?
+    ) {
+        let removed = Set(remove.map(\.table.metadata.fileID))
+        let added = Set(add.map(\.table.metadata.fileID))
+        // The old view dies after the lock is given back.
+        let old = state.withLock { state in
+            let old = state.view
+            var keyspaces = old.keyspaces
+            for place in keyspaces.indices {
+                let number = options.keyspaces[place].keyspace.rawValue
+                let own = add.filter { $0.table.metadata.properties.keyspace == number }
+                keyspaces[place].apply(remove: removed, add: own)
+            }
+            var frozenLeft = old.frozen
+            if frozen != nil { frozenLeft.removeLast() }
+            state.view = View(active: old.active, frozen: frozenLeft, keyspaces: keyspaces)
+            if let frozen { state.installedState = frozen.state }
+            return old
+        }
+        for item in remove where !added.contains(item.table.metadata.fileID) {
+            item.table.markObsolete()
+        }
+        withExtendedLifetime(old) {}
+        wakeWaiters()
+    }
+
+    private func rewriteManifest() {
+        let (view, bytes) = state.withLock { ($0.view, $0.installedState) }
+        do throws(TreeError) {
+            try manifest.rewrite(
+                Self.openings(
+                    view.keyspaces, nextFileID: store.nextFileID + 1,
+                    lastSequence: installedSequence(view), state: bytes))
+        } catch {
+            fail(error)
+        }
+    }
+
+    /// The records that open a manifest with these tables.
+    static func openings(
+        _ keyspaces: [KeyspaceLevels], nextFileID: UInt64, lastSequence: SequenceNumber,
+        state: [UInt8]?
+    ) -> [ManifestEdit] {
+        var additions: [ManifestEdit.Addition] = []
+        for keyspace in keyspaces {
+            for (level, tables) in keyspace.levels.enumerated() {
+                additions += tables.map { .init(level: UInt8(level), summary: $0.metadata.summary) }
+            }
+        }
+        var edits: [ManifestEdit] = []
+        repeat {
+            var edit = ManifestEdit(
+                isOpening: true, nextFileID: nextFileID, lastSequence: lastSequence)
+            let part = additions.prefix(ManifestFormat.tablesPerRecordMax)
+            edit.additions = Array(part)
+            additions.removeFirst(part.count)
+            if edits.isEmpty { edit.state = state }
+            edit.endsOpening = additions.isEmpty
+            edits.append(edit)
+        } while !additions.isEmpty
+        return edits
+    }
+
+    // MARK: Compaction (compaction lane)
+
+    /// Has the compaction lane look for work.
+    func wakeCompaction() {
+        let mustSubmit = state.withLock { state in
+            if state.failure != nil || state.isClosed { return false }
+            if state.isCompacting {
+                state.mustLook = true
+                return false
+            }
+            state.isCompacting = true
+            return true
+        }
+        if mustSubmit { compactionLane.submit { [weak self] in self?.compactOnce() } }
+    }
+
+    /// Picks and carries out one compaction; the install lane takes it from there.
+    func compactOnce() {
+        guard let (plan, levels) = pickCompaction() else { return wakeWaiters() }
+        let run = CompactionRun(
+            plan: plan, levels: levels, store: store, horizon: expiryHorizon,
+            mustStop: { [weak self] in self?.isStopping ?? true })
+        do throws(TableError) {
+            guard let result = try run.run() else { return }
+            installLane.submit { [weak self] in self?.finishCompaction(plan, result) }
+        } catch {
+            if isWaitedOut(error) {
+                compactionLane.submit(after: Self.spaceRetry) { [weak self] in self?.compactOnce() }
+            } else {
+                fail(TreeError(error))
+            }
+        }
+    }
+
+    private func pickCompaction() -> (CompactionPlan, KeyspaceLevels)? {
+        let picker = CompactionPicker(options: options, horizon: expiryHorizon)
+        while true {
+            let (view, requests) = state.withLock { state in
+                state.mustLook = false
+                return (state.view, state.requests)
+            }
+            let shapes = view.keyspaces.map(\.shape)
+            let open = requests.filter { !picker.isDone($0, shapes[$0.keyspace]) }
+            if let plan = picker.pick(shapes, requests: open) {
+                dropRequests(requests.count, keeping: open)
+                return (plan, view.keyspaces[plan.keyspace])
+            }
+            dropRequests(requests.count, keeping: [])
+            let isDone = state.withLock { state in
+                if state.mustLook && state.failure == nil && !state.isClosed { return false }
+                state.isCompacting = false
+                state.mustLook = false
+                return true
+            }
+            if isDone { return nil }
+        }
+    }
+
+    private func dropRequests(_ count: Int, keeping open: [CompactionRequest]) {
+        state.withLock { $0.requests.replaceSubrange(..<count, with: open) }
+    }
+
+    /// On the install lane: installs and lets the compaction lane look again.
+    private func finishCompaction(_ plan: CompactionPlan, _ result: CompactionRun.Result) {
+        guard install(remove: result.remove, add: result.add) else { return wakeWaiters() }
+        noteSpace(isShort: false)
+        state.withLock { $0.counters.count(plan, result) }
+        compactionLane.submit { [weak self] in self?.compactOnce() }
+    }
+
+    // MARK: Failure
+
+    /// True when the tree fails or closes.
+    var isStopping: Bool {
+        state.withLock { $0.failure != nil || $0.isClosed }
+    }
+
+    /// A full disk while table data was written is no failure: nothing was promised yet, what was
+    /// written is removed, and space may come back. A failed sync is, whatever it says.
+    private func isWaitedOut(_ error: TableError) -> Bool {
+        guard case .disk(let error) = error, error.reason == .noSpace,
+            !error.operation.contains("sync")
+        else { return false }
+        noteSpace(isShort: true)
+        return true
+    }
+
+    private func noteSpace(isShort: Bool) {
+        state.withLock { $0.isOutOfSpace = isShort }
+    }
+
+    /// Ends background work for good and reports why, once.
+    func fail(_ error: TreeError) {
+        let isFirst = state.withLock { state in
+            if state.failure != nil || state.isClosed { return false }
+            state.failure = error
+            return true
+        }
+        if isFirst { onFailure(error) }
+        wakeWaiters()
+    }
+}

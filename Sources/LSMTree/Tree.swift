@@ -1,0 +1,214 @@
+import Platform
+package import SortedTable
+import Synchronization
+
+/// A log-structured merge tree over several keyspaces that commit together.
+///
+/// It has no log of its own. Rows are in memory until a cut freezes them; a cut's manifest record
+/// names the tables of all keyspaces **and** the owner's bytes that say what the cut covers, so the
+/// owner replays its own log from exactly there.
+///
+/// Who may call what:
+/// - ``apply(_:)`` and ``cut(state:installed:)``: one thread at a time, the owner of writes; no I/O.
+/// - ``snapshot()`` and everything on a snapshot: any thread. Reads may block on the disk.
+/// - Two lanes of the tree's own: the *install lane* flushes frozen memtables and is the only one
+///   to write the manifest and to change the set of tables; the *compaction lane* merges tables
+///   and hands the result to the install lane. So a flush never waits behind a merge.
+///
+/// Order of durability: table data → table sync → directory sync → manifest record → manifest sync →
+/// visible → inputs removed, when no snapshot needs them. A failed sync or any rot ends background
+/// work for good and is reported once; a full disk is waited out.
+package final class Tree: Sendable {
+    struct State {
+        var view: View
+        var requests: [CompactionRequest] = []
+        /// From picking until installed.
+        var isCompacting = false
+        /// Something changed since the compaction lane last looked.
+        var mustLook = false
+        var failure: TreeError?
+        var isClosed = false
+        /// Opened when nothing is under way.
+        var waiters: [Latch] = []
+        var installedState: [UInt8]?
+        var counters = TreeCounters()
+        /// Set while a full disk holds up flush or compaction.
+        var isOutOfSpace = false
+    }
+
+    let options: TreeOptions
+    let places: KeyspacePlaces
+    let store: TableStore
+    let state: Mutex<State>
+    let manifest: Manifest
+    let installLane: any Lane
+    let compactionLane: any Lane
+    let onFailure: @Sendable (TreeError) -> Void
+    /// All rows up to here are in the memtables or tables, and visible.
+    private let published: Atomic<SequenceNumber>
+    private let isWriting = Atomic<Bool>(false)
+    private let horizon = Atomic<UInt64>(0)
+
+    init(
+        options: TreeOptions, store: TableStore, manifest: Manifest, recovered: RecoveredTree,
+        installLane: any Lane, compactionLane: any Lane,
+        onFailure: @escaping @Sendable (TreeError) -> Void
+    ) {
+        self.options = options
+        places = KeyspacePlaces(options)
+        self.store = store
+        self.manifest = manifest
+        self.installLane = installLane
+        self.compactionLane = compactionLane
+        self.onFailure = onFailure
+        published = Atomic(recovered.lastSequence)
+        let memtable = Memtable(
+            keyspaceCount: options.keyspaces.count, firstSequence: recovered.lastSequence + 1)
+        let view = View(active: memtable, frozen: [], keyspaces: recovered.keyspaces)
+        state = Mutex(State(view: view, installedState: recovered.state))
+    }
+
+    // MARK: Writing
+
+    /// Makes the rows of a batch visible, all at once and in every keyspace. No I/O, no waiting.
+    ///
+    /// - Precondition: one caller at a time; every keyspace of the batch is in the options.
+    package func apply(_ batch: WriteBatch) {
+        if batch.isEmpty { return }
+        let wasWriting = isWriting.exchange(true, ordering: .acquiring)
+        precondition(!wasWriting, "one thread at a time applies batches")
+        let memtable = state.withLock { $0.view.active }
+        let last = published.load(ordering: .relaxed)
+        precondition(
+            last < InternalKey.sequenceMax - UInt64(batch.count), "sequences have 56 bits")
+        memtable.insert(batch, first: last + 1, places: places)
+        // The one store that makes the batch visible, after every link of its rows stands.
+        published.store(last + UInt64(batch.count), ordering: .releasing)
+        isWriting.store(false, ordering: .releasing)
+    }
+
+    /// Bytes in the memtable that takes writes.
+    package var memtableBytes: Int { state.withLock { $0.view.active.bytes } }
+
+    /// True when the memtable has reached its size.
+    package var shouldCut: Bool { memtableBytes >= options.memtableBytes }
+
+    /// True when a cut is allowed: fewer frozen memtables wait than the limit.
+    package var canCut: Bool {
+        state.withLock { state in
+            state.failure == nil && !state.isClosed
+                && state.view.frozen.count < options.frozenMemtablesMax
+        }
+    }
+
+    /// Freezes all keyspaces at this batch boundary. In the background the rows become tables, and
+    /// one manifest record makes them and `state` durable; then `installed(state)` is called on a
+    /// lane of the tree. Cuts install in the order they were made. An empty memtable is fine: the
+    /// record then holds the state alone.
+    ///
+    /// - Precondition: called by the thread that applies, and ``canCut``.
+    package func cut(state bytes: [UInt8], installed: @escaping @Sendable ([UInt8]) -> Void) {
+        let wasWriting = isWriting.exchange(true, ordering: .acquiring)
+        precondition(!wasWriting, "the thread that applies makes the cuts")
+        let last = published.load(ordering: .relaxed)
+        let fresh = Memtable(keyspaceCount: options.keyspaces.count, firstSequence: last + 1)
+        state.withLock { state in
+            precondition(
+                state.view.frozen.count < options.frozenMemtablesMax, "a cut needs canCut")
+            let frozen = FrozenMemtable(
+                memtable: state.view.active, lastSequence: last, state: bytes,
+                installed: installed)
+            state.view = View(
+                active: fresh, frozen: [frozen] + state.view.frozen,
+                keyspaces: state.view.keyspaces)
+            state.counters.cuts += 1
+        }
+        isWriting.store(false, ordering: .releasing)
+        installLane.submit { [weak self] in self?.flushOldest() }
+    }
+
+    /// The state of the newest cut that is durable; nil when there is none.
+    package var installedState: [UInt8]? { state.withLock { $0.installedState } }
+
+    // MARK: Reading
+
+    /// The tree as it is now. Cheap; any thread.
+    package func snapshot() -> Snapshot {
+        let (view, sequence) = state.withLock { state in
+            // Under the lock: a later cut can't put rows up to this sequence elsewhere.
+            (state.view, published.load(ordering: .acquiring))
+        }
+        return Snapshot(view: view, sequence: sequence, options: options, places: places)
+    }
+
+    /// The sequence of the newest visible row.
+    package var lastSequence: SequenceNumber { published.load(ordering: .acquiring) }
+
+    // MARK: Background policy
+
+    /// Rows of expiring keyspaces with 0 < expiry ≤ horizon may be dropped from now on. Never goes
+    /// back.
+    package var expiryHorizon: UInt64 {
+        get { horizon.load(ordering: .acquiring) }
+        set {
+            if newValue <= horizon.load(ordering: .acquiring) { return }
+            horizon.store(newValue, ordering: .releasing)
+            wakeCompaction()
+        }
+    }
+
+    /// Asks that what the range `lower ..< upper` (nil: to the end) holds now in tables reach the
+    /// last level, so that deletes and older versions leave the disk. Rows still in memory need a
+    /// cut first. Returns at once.
+    package func requestCompaction(_ keyspace: Keyspace, lower: [UInt8] = [], upper: [UInt8]? = nil) {
+        let request = CompactionRequest(
+            keyspace: places[keyspace], lower: lower, upper: upper,
+            sequence: published.load(ordering: .acquiring))
+        state.withLock { $0.requests.append(request) }
+        wakeCompaction()
+    }
+
+    /// True when no flush or compaction is under way or due, or when a failure ended them.
+    package var isQuiet: Bool { state.withLock { Self.isQuiet($0) } }
+
+    /// Blocks this thread until ``isQuiet``. For tests and benchmarks on real threads; never on a
+    /// simulated scheduler.
+    package func waitForQuiet() {
+        let latch = Latch()
+        let mustWait = state.withLock { state in
+            if Self.isQuiet(state) { return false }
+            state.waiters.append(latch)
+            return true
+        }
+        if mustWait { latch.wait() }
+    }
+
+    /// Ends background work and closes. Jobs under way stop at the next row; frozen memtables that
+    /// were not flushed are lost, and the owner's log still has them.
+    package func close() {
+        let isFirst = state.withLock { state in
+            defer { state.isClosed = true }
+            return !state.isClosed
+        }
+        guard isFirst else { return }
+        store.graveyard.close()
+        compactionLane.stop()
+        installLane.stop()
+        manifest.close()
+        wakeWaiters()
+    }
+
+    static func isQuiet(_ state: State) -> Bool {
+        if state.failure != nil || state.isClosed { return true }
+        return state.view.frozen.isEmpty && !state.isCompacting && !state.mustLook
+    }
+
+    func wakeWaiters() {
+        let waiters = state.withLock { state in
+            guard Self.isQuiet(state) else { return [] as [Latch] }
+            defer { state.waiters = [] }
+            return state.waiters
+        }
+        for waiter in waiters { waiter.countDown() }
+    }
+}
