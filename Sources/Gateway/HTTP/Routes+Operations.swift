@@ -1,0 +1,95 @@
+import ChatModel
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import NIOCore
+import WireProtocol
+
+/// Health, figures, and the files of the web client.
+extension Routes {
+    var operationCalls: [Call] {
+        [
+            Call(.get, "/healthz", { _, _ in Self.text(.ok, "ok\n") }),
+            Call(.get, "/readyz", ready),
+            Call(.get, "/status", status),
+            Call(.get, "/metrics", metrics),
+            Call(
+                .get, "/v1/ws",
+                { _, _ in
+                    throw ServiceError(
+                        .invalidArgument, "a WebSocket needs a connection of its own")
+                }),
+        ]
+    }
+
+    @Sendable private func ready(
+        _ request: Request, _ context: GatewayContext
+    ) async throws -> Response {
+        guard host.isReady() else {
+            throw ServiceError(.unavailable, "this node cannot serve yet", retryAfterMs: 1_000)
+        }
+        return Self.text(.ok, "ready\n")
+    }
+
+    @Sendable private func status(
+        _ request: Request, _ context: GatewayContext
+    ) async throws -> Response {
+        try Self.needLoopback(context)
+        return Self.text(.ok, host.status(), type: "application/json")
+    }
+
+    @Sendable private func metrics(
+        _ request: Request, _ context: GatewayContext
+    ) async throws -> Response {
+        try Self.needLoopback(context)
+        return Self.text(
+            .ok, host.metrics(), type: "text/plain; version=0.0.4; charset=utf-8")
+    }
+
+    private static func needLoopback(_ context: GatewayContext) throws(ServiceError) {
+        guard context.isLoopback else {
+            throw ServiceError(.notFound, "there is nothing at this path")
+        }
+    }
+
+    private static func text(
+        _ status: HTTPResponse.Status, _ text: String, type: String = "text/plain; charset=utf-8"
+    ) -> Response {
+        Response(
+            status: status, headers: [.contentType: type, .cacheControl: "no-store"],
+            body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+    }
+
+    /// A file of the web client. `/v1` and `/media` are never files.
+    static func staticFile(
+        _ request: Request, _ files: [String: StaticFile]
+    ) throws(ServiceError) -> Response {
+        let path = request.uri.path == "/" ? "/index.html" : request.uri.path
+        guard let file = files[path] else {
+            throw ServiceError(.notFound, "there is nothing at this path")
+        }
+        var fields: HTTPFields = [
+            .contentType: file.type, .eTag: file.etag, .cacheControl: "no-cache",
+            .xContentTypeOptions: "nosniff",
+        ]
+        if file.type.hasPrefix("text/html") {
+            fields[.contentSecurityPolicy] = Self.pagePolicy
+            if let name = HTTPField.Name("Referrer-Policy") { fields[name] = "no-referrer" }
+        }
+        if EntityTag.matches(request.headers[.ifNoneMatch], file.etag) {
+            return Response(status: .notModified, headers: fields)
+        }
+        guard request.method != .head else {
+            fields[.contentLength] = String(file.bytes.readableBytes)
+            return Response(status: .ok, headers: fields)
+        }
+        return Response(
+            status: .ok, headers: fields, body: ResponseBody(byteBuffer: file.bytes))
+    }
+
+    /// The web client loads nothing from elsewhere, runs no inline script and is framed by nobody.
+    private static let pagePolicy =
+        "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+        + "connect-src 'self' ws: wss:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
+        + "base-uri 'none'; frame-ancestors 'none'"
+}
