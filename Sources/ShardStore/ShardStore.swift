@@ -1,0 +1,236 @@
+import Bytes
+package import LSMTree
+package import Platform
+package import RaftCore
+package import RecordLog
+package import Replication
+
+/// Why a store cannot be opened.
+package enum ShardStoreError: Error, Sendable, CustomStringConvertible {
+    /// The tree.
+    case tree(TreeError)
+    /// The log.
+    case log(LogError)
+    /// The manifest speaks of other shards or replicas than the node.
+    case foreign(String)
+
+    /// One line for people.
+    package var description: String {
+        switch self {
+        case .tree(let error): error.description
+        case .log(let error): error.description
+        case .foreign(let what): what
+        }
+    }
+}
+
+/// Limits of a store.
+package struct ShardStoreOptions: Sendable {
+    /// The tree.
+    package var tree: TreeOptions
+    /// The groups and their log.
+    package var replication = ReplicatorOptions()
+    /// A store that was written to is cut at least this often, so that what is erased leaves the
+    /// log: 10 minutes.
+    package var dirtyMsMax: UInt64 = 600_000
+    /// Bytes of applied entries above which a cut is made although the memtable has room, so that
+    /// the log stays short and a restart quick.
+    package var logBytesMax = 256 << 20
+
+    /// The defaults for a tree.
+    package init(tree: TreeOptions) {
+        self.tree = tree
+    }
+}
+
+/// Where log and tree meet: it knows how far each shard is applied, makes the cuts that tie the two
+/// together, and lets the log go behind them.
+///
+///     consensus lane:  replicator ── committed entries ──▶ owner
+///     apply lane:      owner ── apply(…batch) ──▶ tree,  cutIfNeeded ──▶ tree.cut(positions)
+///     tree's lane:     cut installed ──▶ owner ──▶ consensus lane: release(positions)
+///
+/// **Invariant.** The tables named by the manifest hold exactly the batches up to the positions in
+/// the same manifest record, of all keyspaces and all shards; everything above is in the log. So a
+/// recovered store is a prefix of the applied batches that holds every acknowledged one.
+// `positions` and what follows it are confined to the apply lane, the replicator to the consensus
+// lane; the rest is immutable.
+package final class ShardStore: @unchecked Sendable {
+    /// The rows.
+    package let tree: Tree
+    /// The groups; confined to the consensus lane.
+    package let replicator: Replicator
+    private let options: ShardStoreOptions
+    private let installed: @Sendable ([ShardPosition]) -> Void
+    private let logLane: any Lane
+    private var positions: [ShardPosition]
+    private var places: [GroupID: Int] = [:]
+    private var dirtySinceMs: UInt64?
+    private var appliedBytes = 0
+
+    private init(
+        tree: Tree, replicator: Replicator, logLane: any Lane, options: ShardStoreOptions,
+        positions: [ShardPosition], installed: @escaping @Sendable ([ShardPosition]) -> Void
+    ) {
+        self.tree = tree
+        self.replicator = replicator
+        self.logLane = logLane
+        self.options = options
+        self.positions = positions
+        self.installed = installed
+        for (place, position) in positions.enumerated() { places[position.shard] = place }
+    }
+
+    /// Opens the tree in `DIR/tree` and the log in `DIR/log`, or makes them. Blocks on the disk.
+    ///
+    /// Every committed entry above the newest cut comes out of the replicator again, as committed,
+    /// in the order of its shard: recovery and work are one path. What recovery acted on is durable
+    /// when this returns.
+    ///
+    /// - Parameters:
+    ///   - shards: the shards placed here and their replica ids.
+    ///   - completed: called on the log's lane; hand it to `replicator.completed` on the consensus
+    ///     lane.
+    ///   - installed: called on a lane of the tree when a cut is durable; hand its positions to
+    ///     ``release(_:)`` on the consensus lane.
+    ///   - onTreeFailure: called once when the tree's background work fails for good.
+    package static func open(
+        fileSystem: any FileSystem, directory: String, scheduler: any Scheduler,
+        options: ShardStoreOptions, shards: [(shard: GroupID, replica: ReplicaID)],
+        completed: @escaping @Sendable (LogCompletion) -> Void,
+        installed: @escaping @Sendable ([ShardPosition]) -> Void,
+        onTreeFailure: @escaping @Sendable (TreeError) -> Void
+    ) throws(ShardStoreError) -> ShardStore {
+        let tree: Tree
+        do throws(TreeError) {
+            tree = try Tree.open(
+                fileSystem: fileSystem, directory: directory + "/tree", options: options.tree,
+                scheduler: scheduler, onFailure: onTreeFailure)
+        } catch {
+            throw .tree(error)
+        }
+        let logLane = scheduler.lane("log")
+        do throws(ShardStoreError) {
+            let positions = try recoveredPositions(tree, shards, directory: directory)
+            let replicator = try openLog(
+                fileSystem, directory + "/log", positions, options, lane: logLane,
+                completed: completed)
+            return ShardStore(
+                tree: tree, replicator: replicator, logLane: logLane, options: options,
+                positions: positions, installed: installed)
+        } catch {
+            tree.close()
+            logLane.stop()
+            throw error
+        }
+    }
+
+    private static func recoveredPositions(
+        _ tree: Tree, _ shards: [(shard: GroupID, replica: ReplicaID)], directory: String
+    ) throws(ShardStoreError) -> [ShardPosition] {
+        var positions = shards.map { ShardPosition(shard: $0.shard, replica: $0.replica) }
+        positions.sort { $0.shard < $1.shard }
+        guard let state = tree.installedState else { return positions }
+        guard let known = try? CutStateFormat.decode(state) else {
+            throw .foreign("\(directory)/tree: the manifest's cut state does not decode")
+        }
+        for position in known {
+            guard
+                let place = positions.firstIndex(where: {
+                    $0.shard == position.shard && $0.replica == position.replica
+                })
+            else {
+                throw .foreign(
+                    "\(directory)/tree speaks of shard \(position.shard) as replica "
+                        + "\(position.replica), which this node is not")
+            }
+            positions[place] = position
+        }
+        return positions
+    }
+
+    private static func openLog(
+        _ fileSystem: any FileSystem, _ directory: String, _ positions: [ShardPosition],
+        _ options: ShardStoreOptions, lane: any Lane,
+        completed: @escaping @Sendable (LogCompletion) -> Void
+    ) throws(ShardStoreError) -> Replicator {
+        let starts = positions.map {
+            GroupStart(
+                group: $0.shard, replica: $0.replica, appliedIndex: $0.index, appliedTerm: $0.term)
+        }
+        do throws(LogError) {
+            return try Replicator.open(
+                fileSystem, directory, groups: starts, options: options.replication, lane: lane,
+                complete: completed)
+        } catch {
+            throw .log(error)
+        }
+    }
+
+    // MARK: Apply lane
+
+    /// Puts the batch of a committed entry into the tree, visible at once and in all keyspaces, and
+    /// moves the shard's position. An entry that carries no rows only moves the position.
+    ///
+    /// - Precondition: entries of a shard come in order, each once.
+    package func apply(
+        shard: GroupID, index: LogIndex, term: Term, payloadBytes: Int, _ batch: WriteBatch
+    ) {
+        guard let place = places[shard] else {
+            preconditionFailure("shard \(shard) is not placed here")
+        }
+        precondition(
+            index == positions[place].index + 1, "entries of a shard are applied in order")
+        tree.apply(batch)
+        positions[place].index = index
+        positions[place].term = term
+        positions[place].hash = batch.withBytes {
+            Checksum.xxh3($0, seed: positions[place].hash ^ index)
+        }
+        appliedBytes += payloadBytes
+    }
+
+    /// How far a shard is applied; nil when it is not here.
+    package func position(of shard: GroupID) -> ShardPosition? {
+        places[shard].map { positions[$0] }
+    }
+
+    /// Makes a cut when the memtable is full, the log long or old, and the tree can take one. Call
+    /// it after each drain and on a timer.
+    package func cutIfNeeded(nowMs: UInt64) {
+        if tree.memtableBytes > 0 || appliedBytes > 0 {
+            if dirtySinceMs == nil { dirtySinceMs = nowMs }
+        }
+        let isOld = dirtySinceMs.map { nowMs >= $0 &+ options.dirtyMsMax } ?? false
+        guard tree.shouldCut || isOld || appliedBytes >= options.logBytesMax else { return }
+        cut()
+    }
+
+    /// Makes a cut now, unless the tree has as many frozen memtables as it may.
+    package func cut() {
+        guard tree.canCut else { return }
+        let positions = positions
+        let installed = installed
+        dirtySinceMs = nil
+        appliedBytes = 0
+        tree.cut(state: CutStateFormat.encode(positions)) { _ in installed(positions) }
+    }
+
+    /// True when writes come faster than tables: the owner refuses new commands meanwhile.
+    package var isBehind: Bool {
+        tree.memtableBytes >= 2 * options.tree.memtableBytes
+    }
+
+    // MARK: Consensus lane
+
+    /// Lets the log behind an installed cut go.
+    package func release(_ positions: [ShardPosition]) {
+        replicator.release(applied: positions.map { (group: $0.shard, index: $0.index) })
+    }
+
+    /// Ends the lanes and closes the files. What was acknowledged is in the log.
+    package func close() {
+        logLane.stop()
+        tree.close()
+    }
+}
