@@ -6,13 +6,15 @@ import Testing
 @Suite("A rotten table")
 struct TableCorruptionTests {
     /// Everything there is to read, or the error.
-    private func readAll(_ file: MemoryFile, _ model: ModelTable, fileID: UInt64 = 7) throws(TableError) {
+    private func readAll(
+        _ file: MemoryFile, _ model: ModelTable, fileID: UInt64 = 7, withGets: Bool = true
+    ) throws(TableError) {
         let reader = try TableReader.open(
             file: file, fileID: fileID, cache: BlockCache(budgetBytes: 0))
         do {
             let rows = try reader.allRows()
             #expect(rows == model.rows, "wrong rows")
-            for row in model.rows {
+            for row in model.rows where withGets {
                 #expect(try reader.row(row.userKey, at: row.sequence) == row, "wrong row")
                 if row.userKey.count >= 18 {
                     #expect(try reader.mayContain(prefix: row.userKey), "lost prefix")
@@ -62,7 +64,7 @@ struct TableCorruptionTests {
             bytes[bit / 8] ^= 1 << UInt8(bit % 8)
             file.bytes = bytes
             do {
-                try readAll(file, model)
+                try readAll(file, model, withGets: bit % 16 == 5)
                 Issue.record("bit \(bit) flipped and nobody noticed")
             } catch {
                 guard case .corrupt(let path, let offset, _, _) = error else {
@@ -161,7 +163,9 @@ struct TableCorruptionTests {
             }
             let seed = Checksum.seed(file: 7, offset: UInt64(start))
             let sum = Checksum.xxh3([UInt8](bytes[start...end]), seed: seed)
-            for byte in 0..<8 { bytes[end + 1 + byte] = UInt8(truncatingIfNeeded: sum >> (8 * UInt64(byte))) }
+            for byte in 0..<8 {
+                bytes[end + 1 + byte] = UInt8(truncatingIfNeeded: sum >> UInt64(8 * byte))
+            }
             file.bytes = bytes
             touchAll(file, model)
         }

@@ -1,0 +1,26 @@
+import Glibc
+import Platform
+import Testing
+
+/// Golden files beside the tests. `MAGPIE_REWRITE=1` writes them anew, for a change of format that
+/// is meant.
+enum Golden {
+    private static let directory =
+        "\(#filePath)".split(separator: "/").dropLast()
+        .reduce("") { "\($0)/\($1)" } + "/Golden"
+
+    private static let isRewriting = getenv("MAGPIE_REWRITE") != nil
+
+    static func check(_ name: String, _ bytes: [UInt8]) throws {
+        let files = LinuxFileSystem()
+        let path = "\(directory)/\(name)"
+        if isRewriting {
+            if try files.exists(path) { try files.unlink(path) }
+            try bytes.withUnsafeBytes { try files.open(path, .create).write($0, at: 0) }
+        }
+        let file = try files.open(path, .read)
+        var stored = [UInt8](repeating: 0, count: Int(try file.size()))
+        let got = try stored.withUnsafeMutableBytes { try file.read(into: $0, at: 0) }
+        #expect(got == stored.count && stored == bytes, "\(name) differs from what the code writes")
+    }
+}
