@@ -1,0 +1,48 @@
+import RaftCore
+import RecordLog
+
+/// One turn of the log lane: everything that gathered while the last one was under way, written at
+/// once and synced once.
+struct LogJob: Sendable {
+    /// A group's write.
+    struct GroupWrite: Sendable {
+        let group: Int
+        let hardState: HardState?
+        let entries: [Entry]
+        /// What the replica is to be told; nil for entries copied forward from segments that go.
+        let ticket: StoreTicket?
+    }
+
+    /// In the order in which they are appended.
+    var writes: [GroupWrite] = []
+    /// Bases that moved, to be restated before segments go.
+    var bases: [(group: Int, index: LogIndex, term: Term)] = []
+    /// Segments below this one go when the job is durable.
+    var releaseBefore: UInt64?
+    /// True when those segments hold something that was erased.
+    var isErasing = false
+    /// True when the log is to say how far it is durable.
+    var isMark = false
+}
+
+/// What a job of the log lane came to; goes back to ``Replicator/completed(_:)`` on the lane that
+/// owns the replicator.
+package struct LogCompletion: Sendable {
+    /// Where a run of entries went.
+    struct Placement: Sendable {
+        let group: Int
+        let first: LogIndex
+        let last: LogIndex
+        let segment: UInt64
+        let isCopy: Bool
+    }
+
+    /// What the replicas are to be told.
+    var tickets: [(group: Int, ticket: StoreTicket)] = []
+    var placements: [Placement] = []
+    /// The segment the job ended in; nil when nothing was written.
+    var segment: UInt64?
+    var isMark = false
+    /// Why the log died; then nothing else counts.
+    var failure: LogError?
+}

@@ -1,0 +1,126 @@
+package import RaftCore
+package import RecordLog
+
+/// One group as its owner starts it: who it is, and how far its state machine has come for good.
+package struct GroupStart: Sendable {
+    /// The group.
+    package let group: GroupID
+    /// Its placement on this node; never 0, never reused.
+    package let replica: ReplicaID
+    /// What the tree's manifest says is applied; replay starts strictly above it.
+    package let appliedIndex: LogIndex
+    /// The term of that entry; 0 for index 0.
+    package let appliedTerm: Term
+
+    /// A group whose state machine holds everything up to an applied entry.
+    package init(
+        group: GroupID, replica: ReplicaID, appliedIndex: LogIndex = 0, appliedTerm: Term = 0
+    ) {
+        precondition(replica != 0, "replica ids start at 1")
+        self.group = group
+        self.replica = replica
+        self.appliedIndex = appliedIndex
+        self.appliedTerm = appliedTerm
+    }
+}
+
+/// Limits of the replicator; times in ticks of its owner.
+package struct ReplicatorOptions: Sendable {
+    /// Limits and times of each group.
+    package var raft = RaftOptions()
+    /// The shared log.
+    package var log = SegmentLogOptions()
+    /// Entry bytes in one turn of the log; what is above waits for the next.
+    package var turnBytesMax = 8 << 20
+    /// Quiet ticks after which the log says how far it is durable (50 ms in production).
+    package var quietTicks = 1
+    /// A group whose oldest live entry lies more than this many segments back has its live entries
+    /// copied forward when the log is released.
+    package var pinnedSegmentsMax: UInt64 = 4
+    /// The most live entry bytes of a group that are copied forward.
+    package var copyBytesMax = 64 << 20
+    /// Seed of the generators that draw election timeouts.
+    package var seed: UInt64 = 0
+
+    /// The defaults.
+    package init() {}
+}
+
+/// The answer to ``Replicator/propose(group:payload:)``.
+package enum ProposeResult: Equatable, Sendable {
+    /// It is in the group's log here. When an entry with this index and *this term* comes out
+    /// committed, it is decided; when one with another term does, it never will be.
+    case accepted(index: LogIndex, term: Term)
+    /// It is nowhere and never will be.
+    case rejected(ProposeRejection)
+}
+
+/// Why a proposal was refused.
+package enum ProposeRejection: Equatable, Sendable {
+    /// No such group on this node.
+    case unknownGroup
+    /// Another replica leads, or nobody known; a group of one leads as soon as its first writes
+    /// are stored.
+    case notLeader(leader: ReplicaID?)
+    /// The payload is larger than this many bytes.
+    case tooLarge(limit: Int)
+    /// Too many bytes wait to be committed or applied; try again later.
+    case overloaded
+    /// The log is dead; the node must stop.
+    case stopped
+}
+
+/// A decided entry, to be applied in the order of its group.
+package struct CommittedEntry: Equatable, Sendable {
+    /// Its group.
+    package let group: GroupID
+    /// Index, term, kind and payload. Entries that are no commands only move the applied index.
+    package let entry: Entry
+}
+
+/// A group's role on this node changed.
+package struct GroupRoleChange: Equatable, Sendable {
+    /// The group.
+    package let group: GroupID
+    /// Role, term and known leader now.
+    package let change: RoleChange
+}
+
+/// What a turn of the replicator brings its owner.
+package struct ReplicatorOutput: Sendable {
+    /// Decided entries; those of one group ascend without a gap.
+    package var committed: [CommittedEntry] = []
+    /// Changes of role, in order.
+    package var roleChanges: [GroupRoleChange] = []
+    /// True when more is to be had at once: drain again after handling this.
+    package var hasMore = false
+    /// Given once, when the log died: the node must stop.
+    package var failure: LogError?
+
+    /// True when nothing happened.
+    package var isEmpty: Bool {
+        committed.isEmpty && roleChanges.isEmpty && !hasMore && failure == nil
+    }
+}
+
+/// One group at a glance.
+package struct GroupStatus: Equatable, Sendable {
+    /// Its placement here.
+    package let replica: ReplicaID
+    /// What it is.
+    package let role: Role
+    /// Its term.
+    package let term: Term
+    /// Its known leader.
+    package let leader: ReplicaID?
+    /// Decided up to here.
+    package let commitIndex: LogIndex
+    /// Applied up to here.
+    package let appliedIndex: LogIndex
+    /// On disk up to here.
+    package let durableIndex: LogIndex
+    /// The last entry.
+    package let lastIndex: LogIndex
+    /// The log starts above here.
+    package let baseIndex: LogIndex
+}

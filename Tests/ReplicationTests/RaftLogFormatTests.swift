@@ -1,0 +1,120 @@
+import Bytes
+import Foundation
+import RaftCore
+@testable import Replication
+import Testing
+
+@Suite("RaftLogFormat")
+struct RaftLogFormatTests {
+    private static let entries = [
+        Entry(index: 5, term: 2, kind: .command, payload: [0x68, 0x69]),
+        Entry(index: 6, term: 300, kind: .noop, payload: []),
+    ]
+    private static let states = [
+        GroupState(
+            group: 0, replica: 9, hardState: HardState(term: 4, vote: nil), baseIndex: 0,
+            baseTerm: 0, voters: [9]),
+        GroupState(
+            group: 3, replica: 7, hardState: HardState(term: 2, vote: 7), baseIndex: 1_000,
+            baseTerm: 2, voters: [7, 8, 200]),
+    ]
+
+    private func decode(_ type: UInt8, _ bytes: [UInt8]) throws -> RaftLogFormat.Record {
+        try bytes.withUnsafeBytes { try RaftLogFormat.decode(type: type, $0) }
+    }
+
+    private var samples: [(name: String, type: UInt8, bytes: [UInt8])] {
+        let run = RaftLogFormat.encode(Self.entries, group: 3, replica: 7)[0].bytes
+        return [
+            ("entries", RaftLogFormat.entriesType, run),
+            (
+                "hard state", RaftLogFormat.hardStateType,
+                RaftLogFormat.encode(HardState(term: 2, vote: 7), group: 3, replica: 7)
+            ),
+            ("states", RaftLogFormat.statesType, RaftLogFormat.encode(Self.states)),
+            ("copies", RaftLogFormat.copiesType, run),
+        ]
+    }
+
+    @Test("The bytes are those of the golden file")
+    func theBytesAreThoseOfTheGoldenFile() throws {
+        let url = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .appendingPathComponent("Golden/raft-log.txt")
+        let text = samples.map { "\($0.name), type \($0.type): \(Hex.encode($0.bytes))\n" }.joined()
+        if ProcessInfo.processInfo.environment["MAGPIE_REWRITE"] == "1" {
+            try text.write(to: url, atomically: true, encoding: .utf8)
+        }
+        #expect(try String(contentsOf: url, encoding: .utf8) == text)
+    }
+
+    @Test("What is written is read again")
+    func whatIsWrittenIsReadAgain() throws {
+        let all = samples
+        #expect(try decode(all[0].type, all[0].bytes) == .entries(3, 7, Self.entries))
+        let state = HardState(term: 2, vote: 7)
+        #expect(try decode(all[1].type, all[1].bytes) == .hardState(3, 7, state))
+        #expect(try decode(all[2].type, all[2].bytes) == .states(Self.states))
+        #expect(try decode(all[3].type, all[3].bytes) == .copies(3, 7, Self.entries))
+    }
+
+    @Test("A long run of entries is cut into records that follow one another")
+    func aLongRunOfEntriesIsCutIntoRecordsThatFollowOneAnother() throws {
+        let entries = (1...40 as ClosedRange<LogIndex>).map { index in
+            Entry(
+                index: index, term: 1, kind: .command,
+                payload: [UInt8](repeating: UInt8(index), count: 100_000))
+        }
+        let records = RaftLogFormat.encode(entries, group: 1, replica: 2)
+        #expect(records.count > 2 && records.map(\.count).reduce(0, +) == 40)
+        var read: [Entry] = []
+        for record in records {
+            guard case .entries(1, 2, let part) = try decode(1, record.bytes) else { continue }
+            #expect(part.count == record.count)
+            read.append(contentsOf: part)
+        }
+        #expect(read == entries)
+    }
+
+    @Test("Damaged bytes throw or mean something else, and never trap")
+    func damagedBytesThrowOrMeanSomethingElseAndNeverTrap() {
+        var thrown = 0
+        for sample in samples {
+            for length in 0..<sample.bytes.count {
+                #expect(throws: DecodeError.self) {
+                    try decode(sample.type, Array(sample.bytes[..<length]))
+                }
+            }
+            for place in sample.bytes.indices {
+                for value in [0, 0x7f, 0x80, 0xff] as [UInt8] {
+                    var damaged = sample.bytes
+                    damaged[place] = value
+                    if (try? decode(sample.type, damaged)) == nil { thrown += 1 }
+                }
+            }
+            var longer = sample.bytes
+            longer.append(0)
+            #expect(throws: DecodeError.self) { try decode(sample.type, longer) }
+        }
+        #expect(thrown > 20)
+        #expect(throws: DecodeError.self) { try decode(9, []) }
+        var generator = SplitMix64(seed: 11)
+        for _ in 0..<20_000 {
+            let count = Int(generator.next() % 40)
+            let noise = (0..<count).map { _ in UInt8(truncatingIfNeeded: generator.next()) }
+            _ = try? decode(1 + UInt8(generator.next() % 4), noise)
+        }
+    }
+
+    @Test("A hard state only advances")
+    func aHardStateOnlyAdvances() {
+        var state = HardState(term: 3, vote: nil)
+        state.advance(to: HardState(term: 2, vote: 1))
+        #expect(state == HardState(term: 3))
+        state.advance(to: HardState(term: 3, vote: 5))
+        state.advance(to: HardState(term: 3, vote: nil))
+        state.advance(to: HardState(term: 3, vote: 6))
+        #expect(state == HardState(term: 3, vote: 5), "a vote once given stays")
+        state.advance(to: HardState(term: 4, vote: nil))
+        #expect(state == HardState(term: 4))
+    }
+}
