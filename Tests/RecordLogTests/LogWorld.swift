@@ -64,12 +64,16 @@ final class LogWorld {
             seen.positions.append(position)
             let number = UInt64(littleEndian: payload.loadUnaligned(as: UInt64.self))
             if type == RecordFormat.segmentHeaderType {
+                if !seen.headers.isEmpty, number != self.headerNumber.withLock({ $0 }) {
+                    seen.problems.append("header at \(position) says \(number)")
+                }
                 seen.headers.append(number)
                 self.firstOfSegment[position.segment] = number
             } else {
                 if [UInt8](payload) != Self.payload(number) || type != UInt8(1 + number % 200) {
                     seen.problems.append("record \(number) has other bytes")
                 }
+                if seen.headers.isEmpty { seen.problems.append("no header before \(number)") }
                 seen.numbers.append(number)
                 self.headerNumber.withLock { $0 = number + 1 }
             }

@@ -162,6 +162,64 @@ import Testing
         }
     }
 
+    @Test("A stale record that stands where the next one would is not taken for it")
+    func staleNeighbour() throws {
+        for seed in 0..<20 as Range<UInt64> {
+            let disk = SimulatedFileSystem()
+            func recover() throws(LogError) -> (SegmentLog, [UInt8]) {
+                var seen: [UInt8] = []
+                let log = try SegmentLog.recover(
+                    fileSystem: disk, directory: "/log",
+                    options: SegmentLogOptions(segmentBytes: 16_384), segmentHeader: { [] }
+                ) { (_, type, payload) throws(LogError) in
+                    if type == 1, let life = payload.first { seen.append(life) }
+                }
+                return (log, seen)
+            }
+            // Records of one size, so that those of the second life lie exactly on the first's.
+            let (log, _) = try recover()
+            var life: UInt8 = 1
+            while log.segmentIDs.max() ?? 0 < 6 {
+                let before = log.end.segment
+                let positions = try log.append([
+                    LogRecord(type: 1, payload: [UInt8](repeating: life, count: 1000))
+                ])
+                try log.sync()
+                if positions.first?.segment != before {
+                    life += 1
+                    log.release(before: log.end.segment)
+                }
+            }
+            // The last append opened segment 6, a file that was full of records before.
+            for _ in 0..<6 {
+                _ = try log.append([
+                    LogRecord(type: 1, payload: [UInt8](repeating: life, count: 1000))
+                ])
+                try log.sync()
+            }
+            disk.crash(seed: seed)
+            disk.restart()
+            let seen = try recover().1
+            #expect(seen.count >= 6 && seen.suffix(6).allSatisfy { $0 == life }, "\(seen)")
+            #expect(seen == seen.sorted())
+        }
+    }
+
+    @Test("Batches that were never synced are never called rot, whatever survives of them")
+    func unsyncedIsNotRot() throws {
+        for seed in 0..<200 as Range<UInt64> {
+            let world = LogWorld(disk: SimulatedFileSystem(), segmentBytes: 64 * 1024)
+            _ = try world.recover()
+            try world.append(2)
+            try world.sync()
+            for _ in 0..<5 { try world.append(4) }
+            world.disk.crash(seed: seed)
+            world.disk.restart()
+            let seen = try LogWorld(disk: world.disk).recover()
+            Self.check(seen, synced: 2, appended: 22, released: 0, "seed \(seed)")
+        }
+    }
+
     @Test("A failed write or sync kills the log for good", arguments: [DiskOperation.write, .sync])
     func dead(_ operation: DiskOperation) throws {
         let world = LogWorld(disk: SimulatedFileSystem())
@@ -263,5 +321,24 @@ import Testing
         try world.sync()
         #expect(disk.contents("/log/LOCK") == [1])
         #expect(disk.paths.count == 4)
+    }
+
+    @Test("A segment's bytes are those of the golden file, and its dump explains them")
+    func golden() throws {
+        let disk = SimulatedFileSystem()
+        let log = try SegmentLog.recover(
+            fileSystem: disk, directory: "/log",
+            options: SegmentLogOptions(segmentBytes: 4096), segmentHeader: { [0xAA, 0xBB] },
+            visit: { (_, _, _) throws(LogError) in })
+        _ = try log.append([
+            LogRecord(type: 1, payload: [1, 2, 3]), LogRecord(type: 2, payload: []),
+        ])
+        try log.sync()
+        try log.mark()
+        let path = "/log/" + SegmentName.name(log.end.segment)
+        let bytes = try #require(disk.contents(path)).prefix(Int(log.end.offset))
+        try Golden.check("log-segment.bin", Array(bytes))
+        let lines = try RecordDump.lines(try disk.open(path, .read), id: log.end.segment)
+        try Golden.check("log-segment.txt", Array((lines.joined(separator: "\n") + "\n").utf8))
     }
 }
