@@ -7,7 +7,7 @@ import Testing
 
 /// The tree against its dumb twin, over random operations and random options.
 @Suite struct TreeModelTests {
-    @Test("a tree answers as a sorted dictionary does", arguments: 0..<(isLong ? 400 : 10))
+    @Test("a tree answers as a sorted dictionary does", arguments: 0..<(isLong ? 200 : 10))
     func answersAsModel(seed: Int) throws {
         var run = try ModelRun(seed: UInt64(seed))
         for _ in 0..<300 { try run.step() }

@@ -1,0 +1,138 @@
+import SortedTable
+import Testing
+
+@testable import LSMTree
+
+/// What is compacted next, as a function of the tables.
+@Suite struct CompactionPickerTests {
+    private var options: TreeOptions {
+        var options = TreeOptions(keyspaces: [
+            KeyspaceOptions(Keyspace(rawValue: 1), name: "a"),
+            KeyspaceOptions(Keyspace(rawValue: 2), name: "b", isExpiring: true),
+        ])
+        options.levelBaseBytes = 1000
+        options.tableBytes = 100
+        options.levelFanOut = 10
+        return options
+    }
+
+    private func table(
+        _ id: UInt64, _ lower: UInt8, _ upper: UInt8, bytes: UInt64 = 100, deletes: UInt64 = 0,
+        sequence: UInt64 = 1, maxExpiry: UInt64 = .max, isCompressed: Bool = true,
+        tombstone: (UInt8, UInt8, UInt64)? = nil
+    ) -> TableMetadata {
+        var properties = TableProperties()
+        properties.fileID = id
+        properties.rows = 10
+        properties.deletes = deletes
+        properties.minSequence = sequence
+        properties.maxSequence = max(sequence, tombstone?.2 ?? 0)
+        properties.maxExpiry = maxExpiry
+        properties.rangeDeletes = tombstone == nil ? 0 : 1
+        properties.compressedBlocks = isCompressed ? 1 : 0
+        properties.smallest = InternalKey.make(userKey: [lower], sequence: sequence, kind: .put)
+        properties.largest = InternalKey.make(userKey: [upper], sequence: sequence, kind: .put)
+        let summary = TableSummary(bytes: bytes, digest: 0, properties: properties)
+        let tombstones = tombstone.map {
+            [RangeTombstone(lower: [$0.0], upper: [$0.1], sequence: $0.2)]
+        }
+        return TableMetadata(summary: summary, tombstones: tombstones ?? [])
+    }
+
+    private func shape(_ levels: [Int: [TableMetadata]]) -> LevelShape {
+        LevelShape(levels: (0..<TreeOptions.levelCount).map { levels[$0] ?? [] })
+    }
+
+    private func pick(
+        _ first: LevelShape, _ second: LevelShape? = nil, horizon: UInt64 = 0,
+        requests: [CompactionRequest] = []
+    ) -> CompactionPlan? {
+        CompactionPicker(options: options, horizon: horizon)
+            .pick([first, second ?? shape([:])], requests: requests)
+    }
+
+    @Test("nothing to do is nothing picked")
+    func nothing() {
+        #expect(pick(shape([:])) == nil)
+        #expect(pick(shape([0: [table(1, 0, 9)], 6: [table(2, 0, 9, bytes: 90_000)]])) == nil)
+    }
+
+    @Test("level 0 goes to the base level, which rises as the last level grows")
+    func base() throws {
+        let zero = (1...4).map { table(UInt64($0), 0, 9) }
+        let small = try #require(pick(shape([0: zero])))
+        #expect(small.reason == .levelZero && small.outputLevel == 6 && small.inputs.count == 4)
+        let large = shape([0: zero, 6: [table(9, 0, 9, bytes: 50_000)]])
+        #expect(LevelTargets(large, options).bytes[5] == 5000)
+        #expect(try #require(pick(large)).outputLevel == 4)
+    }
+
+    @Test("the level furthest over its target gives the table that drags the least along")
+    func size() throws {
+        let plan = try #require(
+            pick(
+                shape([
+                    4: [table(1, 0, 4, bytes: 900), table(2, 5, 9, bytes: 900)],
+                    5: [table(3, 0, 4, bytes: 3000), table(4, 6, 6, bytes: 10)],
+                    6: [table(5, 0, 9, bytes: 80_000)],
+                ])))
+        #expect(plan.reason == .size && plan.inputLevel == 4)
+        #expect(plan.inputs.map(\.fileID) == [2])
+        #expect(plan.outputs.map(\.fileID) == [4])
+    }
+
+    @Test("a table with nothing under it moves, unless it must change its form")
+    func move() throws {
+        func plan(_ isCompressed: Bool, deletes: UInt64) -> CompactionPlan? {
+            let request = CompactionRequest(keyspace: 0, lower: [], upper: nil, sequence: 100)
+            return pick(
+                shape([5: [table(1, 0, 4, deletes: deletes, isCompressed: isCompressed)]]),
+                requests: [request])
+        }
+        #expect(plan(true, deletes: 0)?.work == .move)
+        #expect(plan(false, deletes: 0)?.work == .merge)
+        #expect(plan(true, deletes: 1)?.work == .merge)
+    }
+
+    @Test("an expired table is dropped unread, but not while it hides a row that is not")
+    func expired() throws {
+        let dead = table(1, 0, 4, maxExpiry: 50)
+        let live = table(2, 3, 9, maxExpiry: 51)
+        let free = pick(shape([:]), shape([5: [dead], 6: [table(3, 5, 9)]]), horizon: 50)
+        #expect(free?.work == .drop && free?.inputs.map(\.fileID) == [1])
+        #expect(pick(shape([:]), shape([5: [dead], 6: [live]]), horizon: 50) == nil)
+        #expect(pick(shape([:]), shape([5: [dead]]), horizon: 49) == nil)
+        #expect(pick(shape([5: [dead]]), horizon: 50) == nil, "the first keyspace expires nothing")
+    }
+
+    @Test("a table under a newer range delete is dropped unread, if it lies wholly inside")
+    func covered() {
+        let eraser = table(1, 2, 2, sequence: 20, tombstone: (2, 8, 20))
+        let inside = table(2, 2, 7, sequence: 19)
+        let beyond = table(3, 2, 8, sequence: 19)
+        let newer = table(4, 2, 7, sequence: 21)
+        #expect(pick(shape([0: [eraser], 6: [inside]]))?.work == .drop)
+        #expect(pick(shape([0: [eraser], 6: [beyond]]))?.work != .drop)
+        #expect(pick(shape([0: [eraser], 6: [newer]]))?.work != .drop)
+        #expect(pick(shape([0: [inside, eraser]]))?.work != .drop, "the younger table is not under it")
+    }
+
+    @Test("tombstones go down when nothing else is due, and leave the last level")
+    func tombstones() {
+        let dense = pick(shape([5: [table(1, 0, 4, deletes: 5)], 6: [table(2, 0, 9)]]))
+        #expect(dense?.reason == .tombstones && dense?.outputLevel == 6)
+        let last = pick(shape([6: [table(2, 0, 9, deletes: 1)]]))
+        #expect(last?.reason == .elision && last?.inputLevel == 6 && last?.outputLevel == 6)
+    }
+
+    @Test("a request ends when all that it concerns has reached the last level")
+    func request() {
+        let picker = CompactionPicker(options: options, horizon: 0)
+        let request = CompactionRequest(keyspace: 0, lower: [3], upper: [5], sequence: 10)
+        #expect(!picker.isDone(request, shape([0: [table(1, 0, 4)]])))
+        #expect(picker.isDone(request, shape([0: [table(1, 0, 4, sequence: 11)]])))
+        #expect(picker.isDone(request, shape([0: [table(1, 5, 9)]])))
+        #expect(picker.isDone(request, shape([6: [table(1, 0, 4)]])))
+        #expect(pick(shape([0: [table(1, 0, 4)]]), requests: [request])?.reason == .requested)
+    }
+}
