@@ -96,6 +96,7 @@ package struct Configuration: Equatable, Sendable {
     /// ``voters``: the quorum-th largest.
     package func quorumIndex(_ reached: [LogIndex]) -> LogIndex {
         precondition(reached.count == voters.count, "one index for each voter")
+        if reached.count == 1 { return reached[0] }
         return reached.sorted(by: >)[quorum - 1]
     }
 }

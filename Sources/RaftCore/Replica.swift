@@ -87,7 +87,9 @@ package struct Replica: Sendable {
     package var term: Term { hardState.term }
 
     /// True when it alone decides.
-    package var isAlone: Bool { configuration.voters == [id] }
+    package var isAlone: Bool {
+        configuration.voters.count == 1 && configuration.voters[0] == id
+    }
 
     /// Takes one tick: elections, heartbeats, check-quorum.
     package mutating func tick() {

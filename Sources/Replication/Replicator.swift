@@ -33,13 +33,19 @@ package final class Replicator: @unchecked Sendable {
     package let options: ReplicatorOptions
     private var groups: [Group] = []
     private let positions: [GroupID: Int]
+    /// Groups that have something to give, in the order in which they got it.
     private var dirty: [Int] = []
+    /// Buffers of ``drain()``, kept for their room.
+    private var turn: [Int] = []
+    private var effects = Effects()
     private var extents: LogExtents
     private let writer: LogWriter
     private let lane: any Lane
     private let complete: @Sendable (LogCompletion) -> Void
 
     private var isJobUnderWay = false
+    private var isReleaseDue = false
+    /// Groups whose base moved since the log lane was told.
     private var movedBases: [Int] = []
     private var releasedBefore: UInt64 = 0
     private var isErasing = false
@@ -134,6 +140,7 @@ package final class Replicator: @unchecked Sendable {
             let base = groups[position].replica.log.baseIndex
             guard base > before else { continue }
             extents.release(position, through: base)
+            isReleaseDue = true
             if !movedBases.contains(position) { movedBases.append(position) }
         }
     }
@@ -170,9 +177,8 @@ package final class Replicator: @unchecked Sendable {
             isFailureTold = true
             return output
         }
-        let turn = dirty
+        swap(&turn, &dirty)
         dirty.removeAll(keepingCapacity: true)
-        var effects = Effects()
         for position in turn {
             groups[position].isDirty = false
             groups[position].replica.takeEffects(into: &effects)
@@ -216,10 +222,13 @@ extension Replicator {
     /// Gathers what is to be written and gives it to the log lane, if there is anything.
     private func startJob() {
         var job = LogJob()
-        if !movedBases.isEmpty { addRelease(to: &job) }
+        if isReleaseDue { addRelease(to: &job) }
         var bytes = 0
-        for position in dirty where bytes < options.turnBytesMax {
+        var asked = 0
+        for position in dirty {
             let room = options.turnBytesMax - bytes
+            if room <= 0 { break }
+            asked += 1
             guard let write = groups[position].replica.takeWrite(bytesMax: room) else { continue }
             bytes += write.entries.reduce(0) { $0 + $1.cost }
             job.writes.append(
@@ -227,6 +236,8 @@ extension Replicator {
                     group: position, hardState: write.hardState, entries: write.entries,
                     ticket: write.ticket))
         }
+        // Who got nothing this time is first the next time.
+        if asked < dirty.count { dirty = Array(dirty[asked...] + dirty[..<asked]) }
         if !job.writes.isEmpty || job.releaseBefore != nil {
             isUnmarked = true
             quietTicks = 0
@@ -237,21 +248,22 @@ extension Replicator {
         } else {
             return
         }
-        isJobUnderWay = true
-        let writer = writer
-        let complete = complete
-        let turn = job
-        lane.submit { complete(writer.perform(turn)) }
-    }
-
-    /// Adds to a job what lets old segments go: groups that pin segments far back have their live
-    /// entries copied to the log's end first.
-    private func addRelease(to job: inout LogJob) {
         for position in movedBases {
             let log = groups[position].replica.log
             job.bases.append((position, log.baseIndex, log.baseTerm))
         }
         movedBases.removeAll(keepingCapacity: true)
+        isJobUnderWay = true
+        let writer = writer
+        let complete = complete
+        let whole = job
+        lane.submit { complete(writer.perform(whole)) }
+    }
+
+    /// Adds to a job what lets old segments go: groups that pin segments far back have their live
+    /// entries copied to the log's end first.
+    private func addRelease(to job: inout LogJob) {
+        isReleaseDue = false
         var oldest = extents.newestSegment
         for position in groups.indices {
             guard let segment = extents.oldestSegment(position) else { continue }

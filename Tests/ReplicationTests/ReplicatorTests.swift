@@ -195,4 +195,25 @@ struct ReplicatorTests {
         node.settle()
         #expect(node.texts(0) == (0..<40).map { "n\($0)" })
     }
+
+    @Test("A busy group does not keep the others from the log")
+    func aBusyGroupDoesNotKeepTheOthersFromTheLog() throws {
+        let node = try TestNode(SimulatedFileSystem(), groups: Self.three) { options in
+            options.turnBytesMax = 200
+        }
+        node.settle()
+        // Two entries of 100 bytes, the flat charge included, fill a turn.
+        let filler = String(repeating: "x", count: 100 - Entry.overhead)
+        for _ in 0..<20 { _ = node.propose(0, filler) }
+        _ = node.propose(1, "small")
+        for _ in 0..<2 {
+            node.drain()
+            node.work()
+        }
+        node.drain()
+        #expect(node.texts(1) == ["small"])
+        #expect(node.texts(0).count < 20)
+        node.settle()
+        #expect(node.texts(0).count == 20)
+    }
 }
