@@ -4,11 +4,11 @@ internal import Synchronization
 /// The blocks of all tables that are kept in memory: sharded, within a byte budget, scan resistant.
 ///
 /// Replacement is S3-FIFO (Yang and others: "FIFO queues are all you need for cache eviction",
-/// SOSP 2023) per shard. Index and filter blocks are ordinary entries; what tables keep for as long
-/// as they are open is charged with ``chargeFixed(_:)`` and leaves less for the rest. A block in use
-/// is pinned: it is not evicted while somebody beside the cache holds it (unless everything is
-/// pinned, and then the budget is exceeded by what is in use). The locks are held for table look-ups
-/// only, never during a disk read.
+/// SOSP 2023) per shard. Index and filter blocks are ordinary entries; what tables keep for as
+/// long as they are open is charged with ``chargeFixed(_:)`` and leaves less for the rest. A block
+/// in use is pinned: it is not evicted while somebody beside the cache holds it (unless everything
+/// is pinned, and then the budget is exceeded by what is in use). The locks are held for table
+/// look-ups only, never during a disk read.
 package final class BlockCache: Sendable {
     /// A reading of the cache's counters.
     package struct Statistics: Equatable, Sendable {
@@ -32,7 +32,10 @@ package final class BlockCache: Sendable {
         package var budgetBytes: Int = 0
     }
 
-    private let shards: [CacheShard]
+    // Filled by init, given back by deinit; a shard guards its content with its own lock. Raw
+    // memory, because an array of objects would cost a reference count on every look-up.
+    nonisolated(unsafe) private let shards: UnsafeMutablePointer<CacheShard>
+    private let shardCount: Int
     private let shardShift: UInt64
     private let fixed = Atomic<Int>(0)
 
@@ -48,14 +51,22 @@ package final class BlockCache: Sendable {
         var bits = 0
         while 2 << bits <= shardsMax && budgetBytes >> (bits + 1) >= 1 << 20 { bits += 1 }
         shardShift = UInt64(64 - bits)
-        let share = budgetBytes >> bits
-        shards = (0..<(1 << bits)).map { _ in CacheShard(budgetBytes: share) }
+        shardCount = 1 << bits
+        shards = .allocate(capacity: shardCount)
+        for number in 0..<shardCount {
+            (shards + number).initialize(to: CacheShard(budgetBytes: budgetBytes >> bits))
+        }
+    }
+
+    deinit {
+        shards.deinitialize(count: shardCount)
+        shards.deallocate()
     }
 
     /// The counters now; shards are read one after another.
     package var statistics: Statistics {
         var total = Statistics()
-        for shard in shards { shard.add(to: &total) }
+        for number in 0..<shardCount { shards[number].add(to: &total) }
         total.fixedBytes = fixed.load(ordering: .relaxed)
         total.budgetBytes = budgetBytes
         return total
@@ -69,28 +80,28 @@ package final class BlockCache: Sendable {
 
     /// Forgets every block of a file that was removed. Linear in the number of blocks.
     package func removeAll(fileID: UInt64) {
-        for shard in shards { shard.removeAll(fileID: fileID) }
+        for number in 0..<shardCount { shards[number].removeAll(fileID: fileID) }
     }
 
     /// The block at `offset` of a file, or nil.
     @inline(__always)
     func find(fileID: UInt64, offset: UInt64) -> TableBlock? {
         let hash = CacheShard.hash(fileID: fileID, offset: offset)
-        return shard(hash).find(hash: hash, fileID: fileID, offset: offset)
+        return shards[shard(hash)].find(hash: hash, fileID: fileID, offset: offset)
     }
 
     /// Takes a block in; the answer is the block that is now kept for this place: another thread
     /// may have been faster.
     func insert(_ block: TableBlock, fileID: UInt64, offset: UInt64) -> TableBlock {
         let hash = CacheShard.hash(fileID: fileID, offset: offset)
-        let share = max(0, budgetBytes - fixed.load(ordering: .relaxed)) / shards.count
-        return shard(hash).insert(
+        let share = max(0, budgetBytes - fixed.load(ordering: .relaxed)) / shardCount
+        return shards[shard(hash)].insert(
             block, hash: hash, fileID: fileID, offset: offset, budgetBytes: share)
     }
 
     @inline(__always)
-    private func shard(_ hash: UInt64) -> CacheShard {
+    private func shard(_ hash: UInt64) -> Int {
         // A shift by 64 gives 0: one shard.
-        shards[Int(truncatingIfNeeded: hash >> shardShift)]
+        Int(truncatingIfNeeded: hash >> shardShift)
     }
 }

@@ -64,7 +64,8 @@ struct BlockLoader: Sendable {
         let got: Int
         do { got = try file.read(into: target, at: handle.offset) } catch { throw .disk(error) }
         guard got == target.count else {
-            throw corrupt(handle.offset, "\(target.count) bytes", "the end of the file after \(got)")
+            throw corrupt(
+                handle.offset, "\(target.count) bytes", "the end of the file after \(got)")
         }
         let found = UInt64(
             littleEndian: block.base.loadUnaligned(fromByteOffset: bytes + 1, as: UInt64.self))

@@ -37,7 +37,8 @@ struct BlockOutput: ~Copyable {
         let handle = BlockHandle(
             offset: start, bytes: UInt32(truncatingIfNeeded: pending.count - first))
         pending.append(byte: TableFormat.type(role, encoding))
-        let sealed = UnsafeRawBufferPointer(start: pending.base + first, count: pending.count - first)
+        let sealed = UnsafeRawBufferPointer(
+            start: pending.base + first, count: pending.count - first)
         pending.append(
             fixed: Checksum.xxh3(sealed, seed: Checksum.seed(file: fileID, offset: start)))
         try flush(isLast: false)

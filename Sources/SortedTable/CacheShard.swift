@@ -8,7 +8,7 @@ internal import Synchronization
 /// while they wait in the small queue move to main when their turn comes, the others are dropped,
 /// so a scan passes through the small queue only. Blocks of the main queue get another round for
 /// each look-up, three at most.
-final class CacheShard: Sendable {
+struct CacheShard: ~Copyable, Sendable {
     private let state: Mutex<CacheQueues>
 
     init(budgetBytes: Int) {

@@ -16,7 +16,8 @@ package enum RowKind: UInt8, Sendable {
 /// An internal key is a user key and an 8-byte trailer: little-endian `sequence << 8 | kind`.
 ///
 /// Order: user key ascending as memcmp does, then trailer descending, so that the newest row of a
-/// user key comes first. The functions work on raw bytes; none allocates but ``make(userKey:sequence:kind:)``.
+/// user key comes first. The functions work on raw bytes; only
+/// ``make(userKey:sequence:kind:)`` and ``makeSeek(userKey:sequence:)`` allocate.
 package enum InternalKey {
     /// Bytes of the trailer.
     package static let trailerBytes = 8

@@ -13,7 +13,8 @@ extension TableBlock {
         guard count >= 4 else {
             return BlockProblem(offset: 0, expected: "a row count", found: "\(count) bytes")
         }
-        let word = UInt32(littleEndian: base.loadUnaligned(fromByteOffset: count - 4, as: UInt32.self))
+        let word = UInt32(
+            littleEndian: base.loadUnaligned(fromByteOffset: count - 4, as: UInt32.self))
         let rows = Int(word & 0x7FFF_FFFF)
         let width = word >> 31 == 1 ? 4 : 2
         guard rows <= (count - 4) / width, rows > 0 || (role == .root && count == 4) else {
@@ -29,18 +30,21 @@ extension TableBlock {
             let stored = storedOffset(number)
             guard stored == start else {
                 return BlockProblem(
-                    offset: end + number * width, expected: "row offset \(start)", found: "\(stored)")
+                    offset: end + number * width, expected: "row offset \(start)",
+                    found: "\(stored)")
             }
             let next = number + 1 < rows ? storedOffset(number + 1) : end
             guard next > start, next <= end else {
                 return BlockProblem(
-                    offset: end + number * width, expected: "a row end above \(start), up to \(end)",
+                    offset: end + number * width,
+                    expected: "a row end above \(start), up to \(end)",
                     found: "\(next)")
             }
             if number % TableFormat.bundleRows == 0 { baseBytes = 0 }
             guard let user = checkRow(number, start..<next, baseBytes: baseBytes, role: role) else {
                 return BlockProblem(
-                    offset: start, expected: "a \(role) row", found: "lengths or a kind that do not fit")
+                    offset: start, expected: "a \(role) row",
+                    found: "lengths or a kind that do not fit")
             }
             if number % TableFormat.bundleRows == 0 { baseBytes = user }
             keyBytesMax = max(keyBytesMax, user + InternalKey.trailerBytes)
@@ -81,7 +85,9 @@ extension TableBlock {
         switch role {
         case .data:
             let kind = (pointer + rest).load(as: UInt8.self)
-            guard kind == RowKind.put.rawValue || kind == RowKind.delete.rawValue else { return nil }
+            guard kind == RowKind.put.rawValue || kind == RowKind.delete.rawValue else {
+                return nil
+            }
         case .index:
             guard valueBytes == BlockHandle.storedBytes else { return nil }
         case .root:

@@ -24,7 +24,9 @@ extension TableBlock {
         let offsets = base + rowsEnd
         if offsetBytes == 2 {
             return Int(
-                UInt16(littleEndian: offsets.loadUnaligned(fromByteOffset: row &<< 1, as: UInt16.self)))
+                UInt16(
+                    littleEndian: offsets.loadUnaligned(fromByteOffset: row &<< 1, as: UInt16.self))
+            )
         }
         return Int(
             UInt32(littleEndian: offsets.loadUnaligned(fromByteOffset: row &<< 2, as: UInt32.self)))

@@ -128,7 +128,8 @@ struct TableCheck {
     /// Compares what was counted with the properties, and the end with the footer's place.
     mutating func finish() throws(TableError) {
         guard position == loader.endOffset else {
-            throw loader.corrupt(position, "the footer", "\(loader.endOffset - position) more bytes")
+            throw loader.corrupt(
+                position, "the footer", "\(loader.endOffset - position) more bytes")
         }
         for tombstone in reader.rangeTombstones { counted.widen(by: tombstone) }
         counted.rangeDeletes = UInt64(reader.rangeTombstones.count)

@@ -41,14 +41,17 @@ package enum TableDump {
         line("\(reader.loader.endOffset): footer")
         line("    properties at \(footer.properties.offset), \(footer.properties.bytes) bytes")
         line("    root at \(footer.root.offset), \(footer.root.bytes) bytes")
-        line("    range tombstones at \(footer.tombstones.offset), \(footer.tombstones.bytes) bytes")
+        line(
+            "    range tombstones at \(footer.tombstones.offset), \(footer.tombstones.bytes) bytes")
         line("    version \(TableFormat.version), file id \(hexadecimal(reader.fileID))")
         line("\(reader.bytes): end")
     }
 
     /// The properties by name, as reports show them.
     package static func fields(_ properties: TableProperties) -> [(name: String, value: String)] {
-        func limit(_ value: UInt64, _ none: UInt64) -> String { value == none ? "none" : "\(value)" }
+        func limit(_ value: UInt64, _ none: UInt64) -> String {
+            value == none ? "none" : "\(value)"
+        }
         return [
             ("fileID", hexadecimal(properties.fileID)),
             ("keyspace", "\(properties.keyspace)"),

@@ -17,12 +17,12 @@ internal import Bytes
 /// | 3 root | rows: separator → handles of a partition's index, filter and prefix filter |
 /// | 4 filter | Bloom lines over the user keys of a partition, see ``BloomFilter`` |
 /// | 5 prefix filter | the same over the first n bytes of its user keys |
-/// | 6 range tombstones | varint count, then each: lower, upper (length-prefixed), sequence varint |
+/// | 6 range tombstones | varint count; each: lower, upper (length-prefixed), sequence varint |
 /// | 7 properties | see ``TableProperties/encode(into:)`` |
 ///
-/// The high four bits say how the payload is stored: 1 as it is, 2 as `content bytes u32` and an lz4
-/// block. The checksum is XXH3-64 of payload and type, seeded by ``Checksum/seed(file:offset:)``
-/// with the file id and the block's offset, so a block that stands in the wrong place is invalid.
+/// The high four bits say how the payload is stored: 1 as it is, 2 as `content bytes u32` and an
+/// lz4 block. The checksum is XXH3-64 of payload and type, seeded by
+/// ``Checksum/seed(file:offset:)`` with the file id and the block's offset, so a block that stands in the wrong place is invalid.
 ///
 /// **Row blocks** (types 1–3):
 ///

@@ -68,7 +68,8 @@ package final class TableIterator {
         showRow(rowCount - 1)
     }
 
-    /// Moves to the first row at or above an internal key; see ``InternalKey/makeSeek(userKey:sequence:)``.
+    /// Moves to the first row at or above an internal key; see
+    /// ``InternalKey/makeSeek(userKey:sequence:)``.
     package func seek(internalKey: UnsafeRawBufferPointer) throws(TableError) {
         try seek(
             userKey: InternalKey.userKey(internalKey), trailer: InternalKey.trailer(internalKey))

@@ -25,7 +25,8 @@ package struct TableOptions: Equatable, Sendable {
         isExpiring: Bool = false
     ) {
         precondition(blockBytes > 0 && blockBytes <= 1 << 24, "blocks of 1 byte to 16 MiB")
-        precondition(indexBlockBytes > 0 && indexBlockBytes <= 1 << 24, "blocks of 1 byte to 16 MiB")
+        precondition(
+            indexBlockBytes > 0 && indexBlockBytes <= 1 << 24, "blocks of 1 byte to 16 MiB")
         precondition(filterBitsPerKey >= 0 && filterBitsPerKey <= 64, "0 to 64 filter bits a key")
         precondition((filterPrefixLength ?? 1) > 0, "a filter prefix has bytes")
         precondition((filterPrefixLength ?? 1) <= 255, "a filter prefix has at most 255 bytes")

@@ -142,7 +142,8 @@ extension TableFooter {
         ) throws(TableError) {
             if word(at) == expected { return }
             throw loader.corrupt(
-                offset + UInt64(start ?? at), "\(name) \(hexadecimal(expected))", hexadecimal(word(at)))
+                offset + UInt64(start ?? at), "\(name) \(hexadecimal(expected))",
+                hexadecimal(word(at)))
         }
         func handle(_ at: Int) -> BlockHandle {
             BlockHandle(offset: word(at), bytes: UInt32(truncatingIfNeeded: word(at + 8)))

@@ -36,7 +36,9 @@ final class MemoryFile: File {
 
     func size() throws(DiskError) -> UInt64 { UInt64(bytes.count) }
 
-    func read(into target: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(DiskError) -> Int {
+    func read(into target: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(DiskError)
+        -> Int
+    {
         let got: Int? = state.withLock { state in
             state.reads += 1
             if state.failsReads { return nil }
@@ -44,7 +46,8 @@ final class MemoryFile: File {
             let start = Int(offset)
             let count = min(target.count, state.bytes.count - start)
             state.bytes.withUnsafeBytes {
-                target.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[start..<(start + count)]))
+                target.copyMemory(
+                    from: UnsafeRawBufferPointer(rebasing: $0[start..<(start + count)]))
             }
             return count
         }

@@ -16,10 +16,10 @@ struct TableFormatTests {
             key.append(UInt16(5))
             key.append(conversation)
             key.append(number)
+            let kind: RowKind = value == nil ? .delete : .put
             model.rows.append(
                 ModelRow(
-                    key: InternalKey.make(
-                        userKey: key.bytes, sequence: sequence, kind: value == nil ? .delete : .put),
+                    key: InternalKey.make(userKey: key.bytes, sequence: sequence, kind: kind),
                     value: Array((value ?? "").utf8)))
         }
         add(0xC0FF_EE00_0000_0001, 1, 100, "hello")

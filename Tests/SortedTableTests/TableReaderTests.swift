@@ -23,9 +23,12 @@ struct TableReaderTests {
         #expect(summary.bytes == UInt64(file.bytes.count), "seed \(seed)")
 
         for _ in 0..<150 {
-            let probe = maker.below(2) == 0 || model.rows.isEmpty
+            let probe =
+                maker.below(2) == 0 || model.rows.isEmpty
                 ? maker.userKey(maker.below(4)) : maker.pick(model.rows).userKey
-            let sequence = maker.pick([0, SequenceNumber(maker.below(1000)), InternalKey.sequenceMax])
+            let sequence = maker.pick([
+                0, SequenceNumber(maker.below(1000)), InternalKey.sequenceMax,
+            ])
             #expect(
                 try reader.row(probe, at: sequence) == model.get(probe, at: sequence),
                 "seed \(seed), key \(Hex.encode(probe)) at \(sequence)")
@@ -104,7 +107,8 @@ struct TableReaderTests {
         #expect(rows.reversed() == model.rows, "seed \(seed)")
     }
 
-    @Test("never denies a prefix that it has, and denies most that it has not", arguments: 300..<320)
+    @Test(
+        "never denies a prefix that it has, and denies most that it has not", arguments: 300..<320)
     func knowsPrefixes(seed: UInt64) throws {
         var maker = TableMaker(seed: seed)
         var model = maker.table(rows: 300, style: maker.pick([0, 1, 2]))
