@@ -50,7 +50,7 @@ enum RowFormat {
 }
 
 /// A row's value and its bytes.
-protocol StoredRow: Equatable {
+protocol StoredRow: Equatable, Sendable {
     init(decoding bytes: [UInt8]) throws
     func encoded() -> [UInt8]
 }
