@@ -23,6 +23,7 @@ extension SessionMachine {
             answerPings()
             return
         }
+        reconcileCursor = reconciled
         ask(.changes(since: reconciled, identity), .reconcile)
     }
 
@@ -39,14 +40,19 @@ extension SessionMachine {
             learnMarks(of: view, isSending: true)
             if view.hasLeft { streams[view.conversation].hasLeft = true }
         }
-        let isMoving = changes.position > reconciled
-        // Collapsed entries are behind the position too: they are said before it is.
-        sayAllGaps()
-        reconciled = max(reconciled, changes.position)
-        if changes.isComplete || !isMoving {
+        // A part of the list proves nothing yet: a conversation that changed below its end may be
+        // listed later, by its newer change. Only the whole list moves the promise.
+        let isMoving = changes.position > reconcileCursor
+        reconcileCursor = max(reconcileCursor, changes.position)
+        if changes.isComplete {
+            // Collapsed entries are behind the position too: they are said before it is.
+            sayAllGaps()
+            reconciled = max(reconciled, reconcileCursor)
             answerPings()
+        } else if isMoving {
+            ask(.changes(since: reconcileCursor, identity), .reconcile)
         } else {
-            ask(.changes(since: reconciled, identity), .reconcile)
+            answerPings()
         }
     }
 

@@ -85,10 +85,13 @@ extension SessionMachine {
         state.isAsking = false
         state.views = changes.changed
         state.nextView = 0
-        // A list that neither moves on nor ends would never end.
-        let isStuck = changes.position <= state.position && changes.changed.isEmpty
+        // A list that neither moves on nor is complete would never end.
+        guard changes.isComplete || changes.position > state.position else {
+            failResume(.failure(ServiceError(.internal, "the list of changes does not move on")))
+            return
+        }
         state.position = max(state.position, changes.position)
-        state.isLastList = changes.isComplete || isStuck
+        state.isLastList = changes.isComplete
         if state.readyFeed == nil {
             if state.isLastList {
                 state.readyFeed = state.position

@@ -102,6 +102,8 @@ package struct SessionMachine {
 
     /// Every change up to here was announced on this socket.
     var reconciled: FeedPosition = 0
+    /// How far the list of changes that is being read has come.
+    var reconcileCursor: FeedPosition = 0
     var waitingPings: [String?] = []
     var isReconciling = false
 

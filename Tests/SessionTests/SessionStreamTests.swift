@@ -188,6 +188,19 @@ struct SessionStreamTests {
             ])
     }
 
+    @Test("Part of a list of changes does not move the promise")
+    func partialReconciliation() {
+        var socket = live()
+        socket.say(.ping(feed: 10))
+        socket.answer(.feedPosition(30))
+        let first = FeedChanges(
+            changed: [Make.view(1, head: 5)], position: 20, isComplete: false)
+        socket.answer(.changes(first))
+        socket.answer(.failure(ServiceError(.unavailable, "busy")))
+        let pong = ServerFrame.pong(serverTimeMs: socket.moment.wallMs, feed: 10)
+        #expect(socket.takeFrames() == [.gap(one, head: 5), pong])
+    }
+
     @Test("A node that cannot say the feed answers the ping with the position that holds")
     func pingFails() {
         var socket = live()
