@@ -1,5 +1,5 @@
-package import ChatModel
 import Bytes
+package import ChatModel
 import LSMTree
 
 /// A user's feed: what changed, and the list of conversations.

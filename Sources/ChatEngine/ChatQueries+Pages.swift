@@ -1,5 +1,5 @@
-package import ChatModel
 import Bytes
+package import ChatModel
 import LSMTree
 
 /// Pages of a conversation's log.

@@ -1,5 +1,5 @@
-package import ChatModel
 import Bytes
+package import ChatModel
 import LSMTree
 
 /// What may be asked of the rows: reads that never enter the log.

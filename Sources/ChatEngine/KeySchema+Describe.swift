@@ -1,6 +1,6 @@
-package import LSMTree
 private import Bytes
 private import ChatModel
+package import LSMTree
 
 extension KeySchema {
     /// A key in words, for dumps: `member 0b6f… user 7c21…`. A key that is none of ours comes back

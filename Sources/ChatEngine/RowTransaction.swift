@@ -1,5 +1,5 @@
-import LSMTree
 private import Bytes
+import LSMTree
 
 /// Rows written by the commands of one batch, over the rows that stood before it.
 ///

@@ -1,6 +1,6 @@
+import Bytes
 import ChatModel
 package import LSMTree
-import Bytes
 
 /// The rows as they stand at one moment: a snapshot of the tree, or a transaction over one.
 package protocol RowView {

@@ -76,7 +76,8 @@ package enum EntryCodec {
         let body = try readBody(kind, &reader, previous: &previous)
         try reader.expectEnd()
         let entry = Entry(
-            conversation: conversation, seq: seq, m: m, cid: cid, from: from, atMs: atMs, body: body)
+            conversation: conversation, seq: seq, m: m, cid: cid, from: from, atMs: atMs, body: body
+        )
         return StoredEntry(entry: entry, previous: previous)
     }
 

@@ -58,7 +58,8 @@ import Testing
         #expect(try world.ask.user(user)?.avatar == "a")
         #expect(try world.ask.user(user)?.displayName == "Anna")
         #expect(try world.ask.credential(user) == [7])
-        try world.run(.updateProfile(user: user, change: ProfileChange(displayName: "", avatar: "")))
+        try world.run(
+            .updateProfile(user: user, change: ProfileChange(displayName: "", avatar: "")))
         #expect(try world.ask.user(user)?.avatar == "")
         #expect(try world.ask.user(user)?.displayName == "")
         let long = ProfileChange(displayName: String(repeating: "x", count: 257))

@@ -161,7 +161,9 @@ struct DumbChat {
         if let answer = recall(id, by, content, target, isErase) { return answer }
         guard var conversation = conversations[id], let member = conversation.present[by.user]
         else { return .refused(.notFound) }
-        guard target >= member.floor, target <= conversation.head else { return .refused(.notFound) }
+        guard target >= member.floor, target <= conversation.head else {
+            return .refused(.notFound)
+        }
         let place = Int(target) - 1
         guard case .message(var message) = conversation.entries[place].body else {
             return .refused(.invalidArgument)
@@ -216,7 +218,9 @@ extension DumbChat {
             return .refused(.permissionDenied)
         }
         if present.count + joining.count > limits.members { return .refused(.tooLarge) }
-        let hasOtherOwner = present.contains { $0.value.role == .owner && !changing.contains($0.key) }
+        let hasOtherOwner = present.contains {
+            $0.value.role == .owner && !changing.contains($0.key)
+        }
         if role != .owner && !hasOtherOwner { return .refused(.conflict) }
         let (floor, before) = (conversation.head + 1, conversation.head)
         for user in joining {

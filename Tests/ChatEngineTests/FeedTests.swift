@@ -9,7 +9,8 @@ import Testing
     func feeds() throws {
         var world = World()
         let group = try world.group(Array(users[..<3]))
-        #expect(world.events.contains { if case .work(group, .feeds, 1) = $0 { true } else { false } })
+        #expect(
+            world.events.contains { if case .work(group, .feeds, 1) = $0 { true } else { false } })
         try world.workOff()
         for user in users[..<3] { #expect(try world.ask.feedPosition(user) == 1) }
         try world.send("x", by: users[0], to: group)

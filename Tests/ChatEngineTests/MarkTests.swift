@@ -66,7 +66,8 @@ import Testing
             #expect(user == members[1])
             #expect(audience?.members == (size == 3 ? members.sorted() : nil))
             #expect(world.events.count == (size == 3 ? 2 : 1))
-            #expect(try world.ask.changed(group, asker: members[0])?.marks.count == (size == 3 ? 2 : 0))
+            #expect(
+                try world.ask.changed(group, asker: members[0])?.marks.count == (size == 3 ? 2 : 0))
             #expect(
                 try world.ask.marks(of: group, asker: members[1])?.items.count
                     == (size == 3 ? 3 : 1))

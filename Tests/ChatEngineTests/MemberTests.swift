@@ -144,7 +144,8 @@ import Testing
         let group = try world.group(Array(users[..<3]))
         #expect(try world.run(change(group, by: 0, [3, 4], .member)).code == .tooLarge)
         #expect(try world.run(change(group, by: 0, [3, 3], .member)) == .done)
-        #expect(try world.run(change(group, by: 0, [1, 2, 3, 4], .member)).code == .invalidArgument)
+        #expect(
+            try world.run(change(group, by: 0, [1, 2, 3, 4], .member)).code == .invalidArgument)
         let title = Command.setTitle(conversation: group, by: users[0], title: "123456")
         #expect(try world.run(title).code == .invalidArgument)
         let member = Command.setTitle(conversation: group, by: users[1], title: "12345")

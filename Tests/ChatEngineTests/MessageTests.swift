@@ -104,7 +104,8 @@ import Testing
             .setTitle(conversation: group, by: users[3], title: "mine"),
             .changeMembers(conversation: group, by: users[3], users: [users[3]], role: .member),
             .createDirect(conversation: group, by: users[3], peer: users[0]),
-            .send(conversation: Make.conversation(77), peer: nil, by: author(0, 9), content: content),
+            .send(
+                conversation: Make.conversation(77), peer: nil, by: author(0, 9), content: content),
         ]
         for command in commands { #expect(try world.run(command).code == .notFound) }
         #expect(world.rows == before)
@@ -199,7 +200,9 @@ import Testing
         }
         try world.run(.erase(conversation: group, by: author(0, 7), target: sent.seq))
         let page = try #require(try world.ask.page(of: group, asker: users[1]))
-        guard case .message(let message) = page.entries[Int(sent.seq) - 1].body else { throw Stop() }
+        guard case .message(let message) = page.entries[Int(sent.seq) - 1].body else {
+            throw Stop()
+        }
         #expect(message.isErased && message.content == MessageContent(text: ""))
         #expect(message.revision == page.entries.last?.seq)
         #expect(page.entries[Int(sent.seq) - 1].m == sent.m)

@@ -21,7 +21,10 @@ import Testing
         return [
             ("head", head),
             ("member", MemberRow(role: .owner, joinedSeq: 9, floor: 8, joinedM: 5)),
-            ("member left", MemberRow(role: .member, joinedSeq: 9, floor: 8, joinedM: 5, left: left)),
+            (
+                "member left",
+                MemberRow(role: .member, joinedSeq: 9, floor: 8, joinedM: 5, left: left)
+            ),
             ("marks", MarkRow(delivered: 5, read: 3, readM: 2)),
             ("profile", ProfileRow(name: "anna", displayName: "Anna")),
             ("device", DeviceRow(createdAtMs: stamp, name: "phone")),
@@ -122,7 +125,10 @@ import Testing
                 .feeds, KeySchema.feedIndex(user, 9, conversation),
                 "feed index \(u) position 9 conversation \(c)"
             ),
-            (.dedup, KeySchema.dedup(conversation, author), "dedup \(c) user \(u) cid \(author.cid)"),
+            (
+                .dedup, KeySchema.dedup(conversation, author),
+                "dedup \(c) user \(u) cid \(author.cid)"
+            ),
             (.media, KeySchema.blob(blob), "blob \(blob)"),
             (
                 .media, KeySchema.shown(conversation, blob, at: 6),

@@ -99,7 +99,8 @@ struct World {
         }
     }
 
-    func text(_ conversation: ConversationID, _ seq: EntrySequence, asker: UserID) throws -> String? {
+    func text(_ conversation: ConversationID, _ seq: EntrySequence, asker: UserID) throws -> String?
+    {
         let page = try ask.page(of: conversation, asker: asker, anchor: .around(seq), limit: 1)
         guard case .message(let message)? = page?.entries.first?.body else { return nil }
         return message.content.text

@@ -54,7 +54,8 @@ enum Golden {
         }
     }
 
-    @Test("Any changed bytes decode to a command that encodes to them, or throw", arguments: [1, 2])
+    @Test(
+        "Any changed bytes decode to a command that encodes to them, or throw", arguments: [1, 2])
     func mutations(seed: UInt64) throws {
         var random = SplitMix64(seed: seed)
         for command in Samples.commands {
