@@ -27,7 +27,8 @@ enum MediaDisposition {
     static func sanitized(_ type: String?) -> String {
         guard let type, type.utf8.count <= 128,
             type.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }),
-            essence(type).split(separator: "/", omittingEmptySubsequences: false).count == 2,
+            essence(type).split(separator: "/").count == 2,
+            essence(type).utf8.count(where: { $0 == UInt8(ascii: "/") }) == 1,
             essence(type).utf8.allSatisfy(isTokenOrSlash)
         else { return "application/octet-stream" }
         return type

@@ -38,8 +38,10 @@ struct Routes: Sendable {
         }
         let files = configuration.staticFiles
         for method in [HTTPRequest.Method.get, .head] {
-            router.on("/**", method: method) { request, _ in
-                try Self.staticFile(request, files)
+            for path in ["/", "/**"] as [RouterPath] {
+                router.on(path, method: method) { request, _ in
+                    try Self.staticFile(request, files)
+                }
             }
         }
         return router

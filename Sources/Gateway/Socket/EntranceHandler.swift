@@ -20,6 +20,12 @@ final class EntranceHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundOut = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
+    /// The handlers before this one, which a WebSocket does without.
+    struct HTTPCodec {
+        let encoder: any RemovableChannelHandler
+        let decoder: any RemovableChannelHandler
+    }
+
     /// What the connection became.
     enum Outcome {
         case http
@@ -37,7 +43,7 @@ final class EntranceHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     private let rules: UpgradeRules
     private let configuration: GatewayConfiguration
-    private let codec: [any RemovableChannelHandler]
+    private let codec: HTTPCodec
     private let makeSocket: (UpgradeRequest, any Channel) throws -> SocketHandler
     /// Adds the HTTP handlers behind this one, or reports the other outcomes.
     private let become: (Outcome) throws -> Void
@@ -47,7 +53,7 @@ final class EntranceHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     init(
         rules: UpgradeRules, configuration: GatewayConfiguration,
-        codec: [any RemovableChannelHandler],
+        codec: HTTPCodec,
         makeSocket: @escaping (UpgradeRequest, any Channel) throws -> SocketHandler,
         become: @escaping (Outcome) throws -> Void
     ) {
@@ -176,19 +182,30 @@ final class EntranceHandler: ChannelInboundHandler, RemovableChannelHandler {
             version: .http1_1, status: .switchingProtocols, headers: fields)
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-        let pipeline = context.pipeline.syncOperations
-        let channel = context.channel
         do {
             try become(.socket)
-            try pipeline.addHandler(socket, position: .after(self))
-            let removals = codec.map { pipeline.removeHandler($0) }
-            let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-            EventLoopFuture.andAllComplete(removals, on: context.eventLoop).whenComplete { _ in
-                channel.pipeline.syncOperations.removeHandler(bound.value, promise: nil)
-            }
         } catch {
             context.close(promise: nil)
+            return
         }
+        // The encoder goes first, since the socket greets at once; the decoder only when the
+        // socket is there to take what it held back.
+        let pipeline = context.pipeline.syncOperations
+        let turn = NIOLoopBound(
+            (self, socket, pipeline, codec.decoder), eventLoop: context.eventLoop)
+        let channel = context.channel
+        pipeline.removeHandler(codec.encoder).flatMap {
+            let (entrance, socket, pipeline, decoder) = turn.value
+            do {
+                try pipeline.addHandler(socket, position: .after(entrance))
+            } catch {
+                return channel.eventLoop.makeFailedFuture(error)
+            }
+            return pipeline.removeHandler(decoder)
+        }.flatMap {
+            let (entrance, _, pipeline, _) = turn.value
+            return pipeline.removeHandler(entrance)
+        }.whenFailure { _ in channel.close(promise: nil) }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
