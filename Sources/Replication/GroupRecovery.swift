@@ -38,9 +38,7 @@ struct GroupRecovery {
     ) throws(LogError) {
         let record: RaftLogFormat.Record
         do {
-            let isHeader = type == RecordFormat.segmentHeaderType
-            record = try RaftLogFormat.decode(
-                type: isHeader ? RaftLogFormat.statesType : type, payload)
+            record = try RaftLogFormat.decode(type: type, payload)
         } catch {
             throw .rejected(position, "\(error)")
         }

@@ -67,13 +67,6 @@ final class LogWriter: @unchecked Sendable {
             encode(write, &records, &spans)
             if let ticket = write.ticket { completion.tickets.append((write.group, ticket)) }
         }
-        if job.releaseBefore != nil {
-            // Segments that go take hard states with them: say them all once more.
-            records.append(
-                LogRecord(
-                    type: RaftLogFormat.statesType, payload: RaftLogFormat.encode(states)))
-            spans.append(nil)
-        }
         if !records.isEmpty {
             let positions = try log.append(records)
             try log.sync()

@@ -1,5 +1,6 @@
 package import Bytes
 package import RaftCore
+import RecordLog
 
 /// The id of a Raft group: a shard's number.
 package typealias GroupID = UInt32
@@ -14,12 +15,12 @@ package typealias GroupID = UInt32
 ///     type 2, hard state: what a replica must never forget
 ///         v group | v replica | v term | v vote (0: none)
 ///
-///     type 3, states: every group's state, at the start of a segment and before a release
+///     type 3, copies: entries of one group copied forward, laid out as type 1
+///
+///     the owner's part of a segment's header: every group's state at that point of the log
 ///         u8 version = 1 | v count
 ///         then for each group, ascending: v group | v replica | v term | v vote
 ///             | v base index | v base term | v voters | v voter …
-///
-///     type 4, copies: entries of one group copied forward, laid out as type 1
 ///
 /// **Meaning.** Records are read in log order. An entries record replaces whatever its group held
 /// from its first index on; a copies record only from the first entry that differs (a crash may
@@ -44,9 +45,8 @@ package enum RaftLogFormat {
     /// The record types.
     package static let entriesType: UInt8 = 1
     package static let hardStateType: UInt8 = 2
-    package static let statesType: UInt8 = 3
-    package static let copiesType: UInt8 = 4
-    /// The version of type 3.
+    package static let copiesType: UInt8 = 3
+    /// The version of the owner's part of a segment's header.
     static let statesVersion: UInt8 = 1
     /// Payload bytes after which a run of entries goes on in the next record.
     static let recordBytesGoal = 1 << 20
@@ -106,7 +106,7 @@ package enum RaftLogFormat {
         return writer.bytes
     }
 
-    /// The record that holds every group's state; `states` ascend by group.
+    /// The owner's part of a segment's header; `states` ascend by group.
     static func encode(_ states: [GroupState]) -> [UInt8] {
         var writer = ByteWriter(capacity: 16 + states.count * 24)
         writer.write(statesVersion)
@@ -124,7 +124,8 @@ package enum RaftLogFormat {
         return writer.bytes
     }
 
-    /// Reads one record. Every byte is suspected.
+    /// Reads one record, or the owner's part of a segment's header, which comes as the type
+    /// ``RecordFormat/segmentHeaderType``. Every byte is suspected.
     package static func decode(
         type: UInt8, _ payload: UnsafeRawBufferPointer
     ) throws(DecodeError) -> Record {
@@ -141,7 +142,7 @@ package enum RaftLogFormat {
             let group = try readGroup(&reader)
             let replica = try readReplica(&reader)
             record = .hardState(group, replica, try readHardState(&reader))
-        case statesType: record = .states(try readStates(&reader))
+        case RecordFormat.segmentHeaderType: record = .states(try readStates(&reader))
         default: throw .invalid(offset: 0, what: "record type \(type)")
         }
         try reader.expectEnd()

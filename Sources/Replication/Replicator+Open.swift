@@ -40,9 +40,7 @@ extension Replicator {
             segmentHeader: { writer.segmentHeader() },
             visit: { (position, type, payload) throws(LogError) in
                 try recovery.take(position, type: type, payload)
-                if type == RaftLogFormat.hardStateType || type == RaftLogFormat.statesType
-                    || type == RecordFormat.segmentHeaderType
-                {
+                if type == RaftLogFormat.hardStateType || type == RecordFormat.segmentHeaderType {
                     writer.restate(recovery.states)
                 }
             })

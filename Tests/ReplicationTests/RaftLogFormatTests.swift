@@ -1,6 +1,7 @@
 import Bytes
 import Foundation
 import RaftCore
+import RecordLog
 @testable import Replication
 import Testing
 
@@ -31,7 +32,7 @@ struct RaftLogFormatTests {
                 "hard state", RaftLogFormat.hardStateType,
                 RaftLogFormat.encode(HardState(term: 2, vote: 7), group: 3, replica: 7)
             ),
-            ("states", RaftLogFormat.statesType, RaftLogFormat.encode(Self.states)),
+            ("head of a segment", RecordFormat.segmentHeaderType, RaftLogFormat.encode(Self.states)),
             ("copies", RaftLogFormat.copiesType, run),
         ]
     }
@@ -101,7 +102,7 @@ struct RaftLogFormatTests {
         for _ in 0..<20_000 {
             let count = Int(generator.next() % 40)
             let noise = (0..<count).map { _ in UInt8(truncatingIfNeeded: generator.next()) }
-            _ = try? decode(1 + UInt8(generator.next() % 4), noise)
+            _ = try? decode([1, 2, 3, 255][Int(generator.next() % 4)], noise)
         }
     }
 

@@ -55,6 +55,15 @@ struct ReleaseTests {
 
         disk.crash(seed: 9)
         disk.restart()
+        var copies = 0
+        var entries = 0
+        _ = try SegmentLog.recover(
+            fileSystem: disk.copy(), directory: TestNode.directory, segmentHeader: { [] },
+            visit: { (_, type, _) in
+                if type == RaftLogFormat.copiesType { copies += 1 }
+                if type == RaftLogFormat.entriesType { entries += 1 }
+            })
+        #expect(copies > 0 && entries > copies)
         let again = try TestNode(
             disk,
             groups: [

@@ -20,6 +20,8 @@ final class TestNode {
     private(set) var failures: [LogError] = []
     /// True: what comes out is applied at once.
     var appliesAtOnce = true
+    /// A group whose entries are not applied: they stay live and in memory.
+    var heldGroup: GroupID?
 
     /// The owner's queue of completions.
     private final class Mail: Sendable {
@@ -53,7 +55,7 @@ final class TestNode {
             roleChanges.append(contentsOf: output.roleChanges)
             if let failure = output.failure { failures.append(failure) }
             guard appliesAtOnce else { continue }
-            for entry in output.committed {
+            for entry in output.committed where entry.group != heldGroup {
                 replicator.applied(group: entry.group, through: entry.entry.index)
             }
         } while output.hasMore
