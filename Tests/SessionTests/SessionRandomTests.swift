@@ -132,6 +132,7 @@ private struct RandomRun {
 
     mutating func step() {
         let number = Int.random(in: 0..<5, using: &random)
+        if socket == nil, chance(8) { connect() }
         switch Int.random(in: 0..<100, using: &random) {
         case 0..<25:
             let many = chance(2) ? 260 : 1
@@ -143,7 +144,7 @@ private struct RandomRun {
             let level = [0, 0, 0, 100 << 10, 300 << 10].randomElement(using: &random) ?? 0
             socket?.moment.unsentBytes = level
             if let now = socket?.moment.nowMs { socket?.moment.progressMs = now }
-        case 47..<48: socket == nil ? connect() : drop()
+        case 47..<48: if chance(50) { drop() }
         case 48..<50: if socket == nil { connect() }
         case 50..<60:
             if let now = socket?.moment.nowMs { socket?.moment.progressMs = now + 200 }
@@ -157,8 +158,10 @@ private struct RandomRun {
     /// Everything arrives, the socket drains, one last ping, and the client pulls what it lacks.
     mutating func settle() {
         lossPercent = 0
-        if socket == nil { connect() }
         socket?.moment.unsentBytes = 0
+        quiet()
+        // An answer from before may have closed the socket.
+        if socket == nil { connect() }
         quiet()
         withSocket { socket, _ in socket.say(.ping(feed: nil)) }
         quiet()
