@@ -1,5 +1,3 @@
-package import SortedTable
-
 /// Rows that become visible, and durable, together.
 ///
 /// One flat buffer, no object per row. Row by row, in the order they were added:
@@ -87,10 +85,20 @@ package struct WriteBatch: Sendable {
         try bytes.withRaw(body)
     }
 
+    /// What a row does.
+    package enum Kind: UInt8, Sendable {
+        /// The key is gone.
+        case delete = 1
+        /// The key has the row's value.
+        case put = 2
+        /// The keys of a range are gone.
+        case rangeDelete = 3
+    }
+
     /// One row, as bytes that live only during the visit.
     package struct Row {
         /// What the row does.
-        package let kind: RowKind
+        package let kind: Kind
         /// Where.
         package let keyspace: Keyspace
         /// The key; a range delete's lower bound.
@@ -105,7 +113,7 @@ package struct WriteBatch: Sendable {
             var offset = 0
             while offset < raw.count {
                 // The buffer was built here, so its lengths are right by construction.
-                let kind = RowKind(rawValue: raw[offset]) ?? .delete
+                let kind = Kind(rawValue: raw[offset]) ?? .delete
                 let keyspace = Keyspace(rawValue: raw[offset + 1])
                 offset += 2
                 let key = Self.prefixed(raw, &offset)
@@ -118,7 +126,7 @@ package struct WriteBatch: Sendable {
     }
 
     private mutating func begin(
-        _ kind: RowKind, _ keyspace: Keyspace, _ key: UnsafeRawBufferPointer
+        _ kind: Kind, _ keyspace: Keyspace, _ key: UnsafeRawBufferPointer
     ) {
         precondition(key.count <= TreeOptions.keyBytesMax, "key too long")
         bytes.append(kind.rawValue)

@@ -4,6 +4,10 @@ package import Platform
 package import RaftCore
 package import RecordLog
 package import Replication
+import Synchronization
+
+/// A shard's number: that of its Raft group.
+package typealias ShardID = GroupID
 
 /// Why a store cannot be opened.
 package enum ShardStoreError: Error, Sendable, CustomStringConvertible {
@@ -63,18 +67,24 @@ package final class ShardStore: @unchecked Sendable {
     private let options: ShardStoreOptions
     private let installed: @Sendable ([ShardPosition]) -> Void
     private let logLane: any Lane
+    private let fileLane: any Lane
+    /// True from the moment that a cut behind an erasure is installed until the log is released.
+    private let isErasureInstalled = Atomic<Bool>(false)
     private var positions: [ShardPosition]
     private var places: [GroupID: Int] = [:]
     private var dirtySinceMs: UInt64?
     private var appliedBytes = 0
+    private var hasErased = false
 
     private init(
-        tree: Tree, replicator: Replicator, logLane: any Lane, options: ShardStoreOptions,
-        positions: [ShardPosition], installed: @escaping @Sendable ([ShardPosition]) -> Void
+        tree: Tree, replicator: Replicator, logLane: any Lane, fileLane: any Lane,
+        options: ShardStoreOptions, positions: [ShardPosition],
+        installed: @escaping @Sendable ([ShardPosition]) -> Void
     ) {
         self.tree = tree
         self.replicator = replicator
         self.logLane = logLane
+        self.fileLane = fileLane
         self.options = options
         self.positions = positions
         self.installed = installed
@@ -110,17 +120,19 @@ package final class ShardStore: @unchecked Sendable {
             throw .tree(error)
         }
         let logLane = scheduler.lane("log")
+        let fileLane = scheduler.lane("log-files")
         do throws(ShardStoreError) {
             let positions = try recoveredPositions(tree, shards, directory: directory)
             let replicator = try openLog(
                 fileSystem, directory + "/log", positions, options, lane: logLane,
-                completed: completed)
+                fileLane: fileLane, completed: completed)
             return ShardStore(
-                tree: tree, replicator: replicator, logLane: logLane, options: options,
-                positions: positions, installed: installed)
+                tree: tree, replicator: replicator, logLane: logLane, fileLane: fileLane,
+                options: options, positions: positions, installed: installed)
         } catch {
             tree.close()
             logLane.stop()
+            fileLane.stop()
             throw error
         }
     }
@@ -151,7 +163,7 @@ package final class ShardStore: @unchecked Sendable {
 
     private static func openLog(
         _ fileSystem: any FileSystem, _ directory: String, _ positions: [ShardPosition],
-        _ options: ShardStoreOptions, lane: any Lane,
+        _ options: ShardStoreOptions, lane: any Lane, fileLane: any Lane,
         completed: @escaping @Sendable (LogCompletion) -> Void
     ) throws(ShardStoreError) -> Replicator {
         let starts = positions.map {
@@ -161,7 +173,7 @@ package final class ShardStore: @unchecked Sendable {
         do throws(LogError) {
             return try Replicator.open(
                 fileSystem, directory, groups: starts, options: options.replication, lane: lane,
-                complete: completed)
+                fileLane: fileLane, complete: completed)
         } catch {
             throw .log(error)
         }
@@ -172,9 +184,15 @@ package final class ShardStore: @unchecked Sendable {
     /// Puts the batch of a committed entry into the tree, visible at once and in all keyspaces, and
     /// moves the shard's position. An entry that carries no rows only moves the position.
     ///
+    /// - Parameters:
+    ///   - payloadBytes: what the entry takes in the log.
+    ///   - isErasing: the batch erases something that older entries hold in clear: the segments that
+    ///     the next cut sets free are wiped before they are used again.
+    ///
     /// - Precondition: entries of a shard come in order, each once.
     package func apply(
-        shard: GroupID, index: LogIndex, term: Term, payloadBytes: Int, _ batch: WriteBatch
+        shard: GroupID, index: LogIndex, term: Term, payloadBytes: Int, _ batch: WriteBatch,
+        isErasing: Bool = false
     ) {
         guard let place = places[shard] else {
             preconditionFailure("shard \(shard) is not placed here")
@@ -188,6 +206,7 @@ package final class ShardStore: @unchecked Sendable {
             Checksum.xxh3($0, seed: positions[place].hash ^ index)
         }
         appliedBytes += payloadBytes
+        if isErasing { hasErased = true }
     }
 
     /// How far a shard is applied; nil when it is not here.
@@ -211,9 +230,14 @@ package final class ShardStore: @unchecked Sendable {
         guard tree.canCut else { return }
         let positions = positions
         let installed = installed
+        let isErasing = hasErased
         dirtySinceMs = nil
         appliedBytes = 0
-        tree.cut(state: CutStateFormat.encode(positions)) { _ in installed(positions) }
+        hasErased = false
+        tree.cut(state: CutStateFormat.encode(positions)) { [weak self] _ in
+            if isErasing { self?.isErasureInstalled.store(true, ordering: .releasing) }
+            installed(positions)
+        }
     }
 
     /// True when writes come faster than tables: the owner refuses new commands meanwhile.
@@ -225,12 +249,15 @@ package final class ShardStore: @unchecked Sendable {
 
     /// Lets the log behind an installed cut go.
     package func release(_ positions: [ShardPosition]) {
-        replicator.release(applied: positions.map { (group: $0.shard, index: $0.index) })
+        replicator.release(
+            applied: positions.map { (group: $0.shard, index: $0.index) },
+            isErasing: isErasureInstalled.exchange(false, ordering: .acquiringAndReleasing))
     }
 
     /// Ends the lanes and closes the files. What was acknowledged is in the log.
     package func close() {
         logLane.stop()
+        fileLane.stop()
         tree.close()
     }
 }
