@@ -134,7 +134,7 @@ final class LogWorld {
         var generator = SplitMix64(seed: seed)
         for _ in 0..<steps {
             switch generator.next() % 10 {
-            case 0: release(keeping: 1 + Int(generator.next() % 3))
+            case 0, 3: release(keeping: 1 + Int(generator.next() % 3))
             case 1:
                 try log?.mark()
                 synced = next

@@ -28,7 +28,9 @@ import Testing
         "A crash at every operation keeps every synced record, twice over",
         arguments: CrashPlan.Moment.allCases, [false, true])
     func everyOperation(_ moment: CrashPlan.Moment, _ isBackground: Bool) throws {
+        let place = CrashPlan.Moment.allCases.firstIndex(of: moment) ?? 0
         for seed in 0..<Self.seedsMax {
+            let script = seed * 6 + UInt64(place) * 2 + (isBackground ? 1 : 0)
             for index in 0... {
                 let comment = "operation \(index) \(moment) seed \(seed)"
                 let disk = SimulatedFileSystem()
@@ -37,7 +39,7 @@ import Testing
                 let world = LogWorld(
                     disk: disk, lane: isBackground ? scheduler.lane("files") : nil)
                 disk.plan(CrashPlan(index: index, moment: moment, seed: seed ^ UInt64(index)))
-                let isDone = Self.live(world, scheduler: scheduler, script: seed)
+                let isDone = Self.live(world, scheduler: scheduler, script: script)
                 disk.crash(seed: seed)
                 disk.restart()
                 try Self.checkTwoLives(after: world, disk, seed: seed, index: index, comment)

@@ -116,7 +116,9 @@ final class SimulatedFile: File {
     private func checkSpace(
         _ growth: Int, _ state: SimulatedFileSystem.State, _ operation: String
     ) throws(DiskError) {
-        if growth > 0, state.usedBytes + UInt64(growth) > state.capacity {
+        if growth > 0, state.capacity < SimulatedFileSystem.unlimited,
+            state.usedBytes + UInt64(growth) > state.capacity
+        {
             throw DiskError(.noSpace, operation, path)
         }
     }

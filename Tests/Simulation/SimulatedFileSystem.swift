@@ -23,9 +23,12 @@ package final class SimulatedFileSystem: FileSystem {
         var plan: CrashPlan?
         var faults: [DiskFault] = []
         var generator: SplitMix64
-        var capacity: UInt64 = 1 << 40
+        var capacity = SimulatedFileSystem.unlimited
         var hook: (@Sendable (DiskEvent) -> Void)?
     }
+
+    /// The capacity at which nobody counts.
+    static let unlimited: UInt64 = 1 << 40
 
     let state: Mutex<State>
 
@@ -179,9 +182,13 @@ package final class SimulatedFileSystem: FileSystem {
 }
 
 extension SimulatedFileSystem.State {
-    /// Bytes of all files, as sizes.
+    /// Bytes of all files that have a name or a handle, as sizes.
     var usedBytes: UInt64 {
-        inodes.values.reduce(0) { $0 + UInt64($1.size) }
+        let named = Set(names.seen.values)
+        return inodes.reduce(0) { sum, entry in
+            let isUsed = entry.value.handles > 0 || named.contains(entry.key)
+            return isUsed ? sum + UInt64(entry.value.size) : sum
+        }
     }
 
     /// Frees contents that no name and no handle leads to any more.
