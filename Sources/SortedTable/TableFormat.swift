@@ -22,7 +22,8 @@ internal import Bytes
 ///
 /// The high four bits say how the payload is stored: 1 as it is, 2 as `content bytes u32` and an
 /// lz4 block. The checksum is XXH3-64 of payload and type, seeded by
-/// ``Checksum/seed(file:offset:)`` with the file id and the block's offset, so a block that stands in the wrong place is invalid.
+/// ``Checksum/seed(file:offset:)`` with the file id and the block's offset, so a block that stands
+/// in the wrong place is invalid.
 ///
 /// **Row blocks** (types 1–3):
 ///
@@ -126,6 +127,9 @@ package struct BlockHandle: Equatable, Sendable {
 
 /// The last bytes of a table.
 struct TableFooter: Equatable {
+    /// Where the file id stands in the footer.
+    static let fileIDOffset = 44
+
     var properties: BlockHandle
     var root: BlockHandle
     var tombstones: BlockHandle

@@ -150,9 +150,23 @@ extension TableFooter {
         }
         try check(60, "magic", TableFormat.magic)
         try check(36, "zero and version", UInt64(TableFormat.version) << 32)
-        try check(44, "file id", loader.fileID)
+        try check(fileIDOffset, "file id", loader.fileID)
         let seed = Checksum.seed(file: loader.fileID, offset: offset)
         try check(52, "footer checksum", Checksum.xxh3([UInt8](bytes[..<52]), seed: seed), from: 0)
         return TableFooter(properties: handle(0), root: handle(12), tombstones: handle(24))
+    }
+}
+
+extension TableReader {
+    /// The file id that the end of a file states, unchecked; for tools that meet a renamed table.
+    package static func storedFileID(_ file: any File) throws(DiskError) -> UInt64? {
+        let size = try file.size()
+        let place = UInt64(TableFormat.footerBytes - TableFooter.fileIDOffset)
+        guard size >= place else { return nil }
+        var word: UInt64 = 0
+        let result = withUnsafeMutableBytes(of: &word) { target in
+            Result { () throws(DiskError) in try file.read(into: target, at: size - place) }
+        }
+        return try result.get() == 8 ? UInt64(littleEndian: word) : nil
     }
 }

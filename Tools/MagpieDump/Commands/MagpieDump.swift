@@ -1,0 +1,63 @@
+import ArgumentParser
+import Glibc
+
+/// The program: `magpie-dump`.
+@main
+struct MagpieDump: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "magpie-dump",
+        abstract: "Looks into Magpie's files without changing them.",
+        discussion: """
+            A PATH is a file or a directory; under a directory everything of the kind is taken.
+            Exit status: 0 clean, 1 corrupt (a line names file and offset), 2 wrong use.
+
+            Examples:
+              magpie-dump sst check ./data
+              magpie-dump sst scan ./data/tree/00000000000000ab.sst --limit 20
+              magpie-dump log verify ./data/log
+              magpie-dump db find 8a6e0804-2bd0-4672-b79d-d97027f9071a ./data
+            """,
+        subcommands: [TableCommands.self, LogCommands.self, ManifestCommands.self, TreeCommands.self])
+
+    /// Parses, runs, and ends with the status that the discussion above promises.
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let error as ExitCode {
+            exit(withError: error)
+        } catch let error where exitCode(for: error) == .success {
+            exit(withError: error)
+        } catch let mistake as UsageMistake {
+            complain("magpie-dump: \(mistake)")
+            exit(withError: ExitCode(2))
+        } catch let error where exitCode(for: error) == .validationFailure {
+            complain(fullMessage(for: error))
+            exit(withError: ExitCode(2))
+        } catch {
+            complain("magpie-dump: \(error)")
+            exit(withError: ExitCode(1))
+        }
+    }
+
+    private static func complain(_ text: String) {
+        let line = Array((text + "\n").utf8)
+        _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
+}
+
+/// What every command takes.
+struct CommonOptions: ParsableArguments {
+    @Flag(help: "One JSON object a line.")
+    var json = false
+
+    @Flag(help: "Keys as bytes, not in the words of the chat schema.")
+    var hex = false
+
+    /// Runs `body` with a report on standard output; ends with status 1 when it found corruption.
+    func inspect(_ body: (Places, Report, KeyText) throws -> Void) throws {
+        let report = Report(isJSON: json) { print($0) }
+        try body(Places(), report, KeyText(isHex: hex))
+        if report.problems > 0 { throw ExitCode(1) }
+    }
+}
