@@ -110,7 +110,9 @@ package struct Hub {
     ///   when far more are named than are online, one binary search per online user.
     package mutating func publish(_ event: SharedEvent, to audience: [UserID]) {
         if audience.count > 64, audience.count / 8 > seats.count {
-            for user in onlineUsers() where Self.contains(user, in: audience) { seatReceivers(user) }
+            for user in onlineUsers() where Self.contains(user, in: audience) {
+                seatReceivers(user)
+            }
         } else {
             for user in audience { seatReceivers(user) }
         }

@@ -75,7 +75,9 @@ struct UserIndex {
     private mutating func grow(_ segment: Int, _ owner: (UInt32) -> UserID) {
         let old = segments[segment].places
         var places = [UInt32](repeating: 0, count: old.count * 2)
-        for number in old where number != 0 { Self.put(number, Self.hash(owner(number - 1)), &places) }
+        for number in old where number != 0 {
+            Self.put(number, Self.hash(owner(number - 1)), &places)
+        }
         segments[segment].places = places
     }
 

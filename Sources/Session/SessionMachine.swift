@@ -266,7 +266,9 @@ package struct SessionMachine {
         } else if let identity, moment.wallMs >= identity.expiresAtMs {
             close(.tokenExpired)
         } else if gaps.hasCollapsed, !isCollapsing, stage == .live {
-            for gap in gaps.take(where: { $0.dueMs == nil }) { announce(gap.conversation, gap.head) }
+            for gap in gaps.take(where: { $0.dueMs == nil }) {
+                announce(gap.conversation, gap.head)
+            }
         }
         return stage != .closed
     }

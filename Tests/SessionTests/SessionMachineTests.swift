@@ -131,7 +131,8 @@ struct SessionMachineTests {
         var socket = Socket()
         socket.signIn()
         var page = Make.page(1, 1...100)
-        page.entries = (1...100).map { Make.entry(1, $0, text: String(repeating: "x", count: 9_000)) }
+        let text = String(repeating: "x", count: 9_000)
+        page.entries = (1...100).map { Make.entry(1, $0, text: text) }
         socket.say(.pull(one, .after(0), limit: 100), id: "p")
         socket.answer(.page(page))
         guard case .page(let cut) = socket.takeFrames().last else {

@@ -128,7 +128,9 @@ private struct RandomRun {
 
     init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
-    mutating func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &random) < percent }
+    mutating func chance(_ percent: Int) -> Bool {
+        Int.random(in: 0..<100, using: &random) < percent
+    }
 
     mutating func step() {
         let number = Int.random(in: 0..<5, using: &random)
@@ -178,7 +180,7 @@ private struct RandomRun {
             }
             let all = EntrySequence(node.logs[number].count)
             if client.contiguous(number) != all || client.received[number].count != Int(all) {
-                violations.append("conversation \(number) ends at \(client.contiguous(number))/\(all)")
+                violations.append("\(number) ends at \(client.contiguous(number))/\(all)")
             }
             if client.reads[number] != node.reads[number] { violations.append("mark \(number)") }
         }
