@@ -1,0 +1,193 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+// The house. Rank order is import order: see docs/ARCHITECTURE.md. Tools/Tidy holds the table and
+// fails on any import that a row does not name.
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let argumentParser = Target.Dependency.product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
+let httpTypes = Target.Dependency.product(name: "HTTPTypes", package: "swift-http-types")
+let nioHTTPTypes = Target.Dependency.product(name: "NIOHTTPTypes", package: "swift-nio-extras")
+let nioHTTPTypesHTTP1 = Target.Dependency.product(
+    name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
+let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let lifecycle = Target.Dependency.product(
+    name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+func library(
+    _ name: String, _ dependencies: [Target.Dependency] = [], path: String? = nil,
+    exclude: [String] = [], resources: [Resource] = []
+) -> Target {
+    .target(
+        name: name, dependencies: dependencies, path: path, exclude: exclude,
+        resources: resources, swiftSettings: settings)
+}
+
+func tool(_ name: String, _ dependencies: [Target.Dependency], path: String) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+}
+
+func tests(
+    _ name: String, _ dependencies: [Target.Dependency], copies: [String] = []
+) -> Target {
+    .testTarget(
+        name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies,
+        resources: copies.map { .copy($0) }, swiftSettings: settings)
+}
+
+/// The web client's files, built into the program.
+let webClient = [
+    "api.js", "app.js", "dom.js", "icon.svg", "index.html", "list.js", "pane.js", "socket.js",
+    "store.js", "style.css",
+]
+
+let package = Package(
+    name: "magpie",
+    products: [
+        .executable(name: "magpie", targets: ["magpie"]),
+        .executable(name: "magpie-dump", targets: ["MagpieDump"]),
+        .executable(name: "magpie-load", targets: ["MagpieLoad"]),
+        .library(name: "MagpieClient", targets: ["MagpieClient"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
+        .package(url: "https://github.com/apple/swift-protobuf", exact: "1.39.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", exact: "2.28.1", traits: []),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", exact: "0.2.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", exact: "2.13.0"),
+    ],
+    targets: [
+        // System libraries
+        .systemLibrary(name: "CLZ4"),
+        .systemLibrary(name: "CXXHash"),
+        .systemLibrary(name: "CCrypto"),
+
+        // Rank 0
+        library("Bytes", ["CLZ4", "CXXHash"]),
+        library("Platform", ["Bytes"]),
+        library("RaftCore", ["Bytes"]),
+        // Rank 1
+        library("ChatModel", ["Bytes"]),
+        library("Secrets", ["Bytes", "CCrypto"]),
+        library("RecordLog", ["Bytes", "Platform"]),
+        library("SortedTable", ["Bytes", "Platform"]),
+        library("BlobStore", ["Bytes", "Platform"]),
+        // Rank 2
+        library("LSMTree", ["Bytes", "Platform", "RecordLog", "SortedTable"]),
+        library("Replication", ["Bytes", "Platform", "RecordLog", "RaftCore"]),
+        library("Presence", ["Bytes", "ChatModel"]),
+        library("FanOut", ["Bytes", "ChatModel"]),
+        library("WireProtocol", ["Bytes", "ChatModel", protobuf], exclude: ["magpie.proto"]),
+        library("WebSocketCodec", [nioCore]),
+        // Rank 3
+        library(
+            "ShardStore",
+            ["Bytes", "Platform", "RecordLog", "RaftCore", "Replication", "LSMTree"]),
+        library("ChatEngine", ["Bytes", "ChatModel", "LSMTree"]),
+        library("Session", ["Bytes", "ChatModel", "FanOut"]),
+        // Rank 4
+        library(
+            "ChatNode",
+            [
+                "Bytes", "Platform", "RaftCore", "ChatModel", "Secrets", "RecordLog",
+                "SortedTable", "BlobStore", "LSMTree", "Replication", "Presence", "FanOut",
+                "ShardStore", "ChatEngine", "Session",
+            ]),
+        library(
+            "Gateway",
+            [
+                "Bytes", "ChatModel", "WireProtocol", "WebSocketCodec", "Session", "FanOut",
+                httpTypes, nioCore, nioPosix, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1,
+                hummingbird, hummingbirdCore, logging, lifecycle,
+            ]),
+        // Rank 5
+        library(
+            "MagpieServer",
+            [
+                "Bytes", "Platform", "ChatModel", "ChatNode", "Session", "Gateway", logging,
+                lifecycle, nioCore, nioPosix,
+            ],
+            resources: webClient.map { .embedInCode("Web/" + $0) }),
+        library(
+            "MagpieClient",
+            [
+                "Bytes", "Platform", "ChatModel", "WireProtocol", "WebSocketCodec", nioCore,
+                nioPosix, nioHTTP1,
+            ]),
+        // Rank 6
+        tool(
+            "magpie", ["MagpieServer", argumentParser, logging],
+            path: "Sources/magpie"),
+        tool(
+            "MagpieDump",
+            [
+                "Bytes", "Platform", "ChatModel", "ChatEngine", "RaftCore", "RecordLog",
+                "SortedTable", "LSMTree", "Replication", "ShardStore", argumentParser,
+            ], path: "Tools/MagpieDump"),
+        tool(
+            "MagpieLoad",
+            [
+                "Bytes", "Platform", "ChatModel", "WireProtocol", "MagpieClient", histogram,
+                nioCore, nioPosix, argumentParser,
+            ], path: "Tools/MagpieLoad"),
+        tool("Tidy", [], path: "Tools/Tidy"),
+
+        // Tests
+        library("Simulation", ["Bytes", "Platform"], path: "Tests/Simulation"),
+        tests("Platform", ["Bytes", "Simulation"]),
+        tests("RaftCore", ["Bytes"], copies: ["Scenarios"]),
+        tests("ChatModel", ["Bytes"], copies: ["Golden"]),
+        tests("Secrets", ["Bytes"]),
+        tests("RecordLog", ["Bytes", "Platform", "Simulation"], copies: ["Golden"]),
+        tests("SortedTable", ["Bytes", "Platform"], copies: ["Golden"]),
+        tests("BlobStore", ["Bytes", "Platform", "Simulation"], copies: ["Golden"]),
+        tests(
+            "LSMTree", ["Bytes", "Platform", "RecordLog", "SortedTable", "Simulation"],
+            copies: ["Golden"]),
+        tests(
+            "Replication", ["Bytes", "Platform", "RaftCore", "RecordLog", "Simulation"],
+            copies: ["Golden"]),
+        tests("Presence", ["Bytes", "ChatModel"]),
+        tests("FanOut", ["Bytes", "ChatModel"]),
+        tests("WireProtocol", ["Bytes", "ChatModel"]),
+        tests("WebSocketCodec", ["Bytes", nioCore]),
+        tests(
+            "ShardStore",
+            ["Bytes", "Platform", "RaftCore", "RecordLog", "Replication", "LSMTree", "Simulation"],
+            copies: ["Golden"]),
+        tests(
+            "ChatEngine", ["Bytes", "Platform", "ChatModel", "LSMTree", "Simulation"],
+            copies: ["Golden"]),
+        tests("Session", ["Bytes", "ChatModel", "FanOut"]),
+        tests(
+            "ChatNode",
+            ["Bytes", "Platform", "ChatModel", "Secrets", "FanOut", "Session", "Simulation"]),
+        tests(
+            "Gateway",
+            [
+                "Bytes", "ChatModel", "FanOut", "Session", "WebSocketCodec", "WireProtocol",
+                logging, nioCore, nioPosix, nioHTTP1,
+            ]),
+        tests("Tidy", []),
+    ]
+)

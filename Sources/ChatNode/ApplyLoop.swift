@@ -1,0 +1,217 @@
+import Synchronization
+import LSMTree
+import ChatEngine
+import ChatModel
+import FanOut
+import Platform
+import Presence
+import RaftCore
+import Replication
+import Session
+import ShardStore
+
+/// The apply lane: decided entries become rows, answers and events; live sessions, presence and
+/// fan-out belong to it too, so that what a session hears has one order.
+///
+/// In a drain, rows come first, then answers, then events: who is told of something finds it.
+// Confined to its lane; others come in through the node's box of inputs.
+final class ApplyLoop: @unchecked Sendable {
+    enum Input: Sendable {
+        case decided([DecidedEntry])
+        case attach(SessionEndpoint, Identity)
+        case detach(SessionEndpoint, isClean: Bool)
+        case refresh(SessionEndpoint, isActive: Bool)
+        case typing(ConversationID, UserID, Audience?)
+        case wish(WatchWish)
+        case watch(WatchRequest)
+        case unwatch(SessionEndpoint, conversations: [ConversationID], users: [UserID])
+        case presence([VisiblePresence], answer: Answer<[PresenceView]>)
+        case lastSeenWritten([LastSeenRow], isGood: Bool)
+        case announce(PresenceView)
+        case tick
+    }
+
+    /// What a socket wants to watch.
+    struct WatchWish: Sendable {
+        let endpoint: SessionEndpoint
+        let conversations: [ConversationID]
+        let users: [UserID]
+        let answer: Answer<[PresenceView]>
+    }
+
+    /// What a socket wants to watch, and what its user may see of it.
+    struct WatchRequest: Sendable {
+        let wish: WatchWish
+        let users: [VisiblePresence]
+    }
+
+    /// Who gets what the lane makes; all of it is called on the lane and returns at once.
+    struct Outlets: Sendable {
+        let applied: @Sendable ([(shard: GroupID, index: LogIndex)]) -> Void
+        let hasWork: @Sendable (ConversationID) -> Void
+        let writeLastSeen: @Sendable ([LastSeenRow]) -> Void
+        let checkLastSeen: @Sendable (PresenceView) -> Void
+        let checkWatch: @Sendable (WatchWish, UserID) -> Void
+        let failed: @Sendable (NodeFailure) -> Void
+        let caughtUp: @Sendable () -> Void
+    }
+
+    let store: ShardStore
+    let clock: any Clock
+    let outlets: Outlets
+    let meters: NodeMeters
+    private var engines: [ChatEngine]
+    private var lastStamps: [Milliseconds]
+    /// Shards that have not yet applied what their log held at the start.
+    private var behind: [GroupID: LogIndex]
+    private var isFailed = false
+    var hub = Hub()
+    var presence: PresenceTable
+    var sockets: [SessionEndpoint: Socket] = [:]
+    var nextLease: UInt64 = 1
+
+    /// A live socket, as presence knows it.
+    struct Socket {
+        let identity: Identity
+        let lease: LeaseID
+        var isActive: Bool
+    }
+
+    /// - Parameter behind: per shard, the last entry its log held when it was opened.
+    init(
+        store: ShardStore, limits: Limits, clock: any Clock, behind: [GroupID: LogIndex],
+        meters: NodeMeters, outlets: Outlets
+    ) {
+        self.store = store
+        self.clock = clock
+        self.outlets = outlets
+        self.meters = meters
+        self.behind = behind
+        engines = ShardMap.all.map { ChatEngine(shard: UInt16($0), limits: limits) }
+        lastStamps = ShardMap.all.map { _ in 0 }
+        presence = PresenceTable(
+            limits: PresenceLimits(limits: limits), startingAt: Self.moment(clock).nowMs)
+    }
+
+    /// Takes a batch of inputs, in order.
+    func take(_ inputs: [Input]) {
+        if isFailed { return }
+        for input in inputs {
+            switch input {
+            case .decided(let entries): apply(entries)
+            case .attach(let endpoint, let identity): attach(endpoint, identity)
+            case .detach(let endpoint, let isClean): detach(endpoint, isClean: isClean)
+            case .refresh(let endpoint, let isActive): refresh(endpoint, isActive: isActive)
+            case .typing(let conversation, let user, let audience):
+                type(conversation, user, audience)
+            case .wish(let wish): forward(wish)
+            case .watch(let request): watch(request)
+            case .unwatch(let endpoint, let conversations, let users):
+                hub.unwatch(endpoint, conversations: conversations, users: users)
+            case .presence(let users, let answer): answer(.success(users.map(show)))
+            case .lastSeenWritten(let rows, let isGood):
+                if isGood { presence.acknowledge(rows) } else { presence.putBack(rows) }
+            case .announce(let change): publish(change)
+            case .tick: tick()
+            }
+        }
+        hub.flush()
+    }
+
+    // MARK: Decided entries
+
+    private func apply(_ entries: [DecidedEntry]) {
+        var applied: [GroupID: LogIndex] = [:]
+        for entry in entries {
+            do {
+                try apply(entry)
+            } catch {
+                isFailed = true
+                for answer in entry.answers {
+                    answer(.failure(ServiceError(.noQuorum, "the node stops; send again")))
+                }
+                outlets.failed(.apply(shard: entry.shard, index: entry.index, "\(error)"))
+                return
+            }
+            applied[entry.shard] = entry.index
+        }
+        outlets.applied(applied.keys.sorted().map { ($0, applied[$0] ?? 0) })
+        noteCaughtUp(applied)
+        store.cutIfNeeded(nowMs: Self.moment(clock).nowMs)
+        meters.isBehind.store(store.isBehind, ordering: .relaxed)
+    }
+
+    private func apply(_ entry: DecidedEntry) throws {
+        guard let payload = entry.payload else {
+            store.apply(
+                shard: entry.shard, index: entry.index, term: entry.term, payloadBytes: 0, .init())
+            return
+        }
+        let batch = try CommandBatch(decoding: payload)
+        let place = Int(entry.shard)
+        let outcome = try engines[place].apply(batch, view: store.tree.snapshot())
+        store.apply(
+            shard: entry.shard, index: entry.index, term: entry.term, payloadBytes: payload.count,
+            outcome.batch)
+        lastStamps[place] = outcome.stampMs
+        meters.applied(commands: batch.commands.count)
+        for (answer, result) in zip(entry.answers, outcome.results) { answer(.success(result)) }
+        for event in outcome.events { publish(event) }
+    }
+
+    private func publish(_ event: Event) {
+        switch event {
+        case .entry(let entry, let audience):
+            hub.publish(SharedEvent(.entry(entry)), to: audience.members)
+            if case .membership(let user, let change, _) = entry.body,
+                change == .left || change == .removed
+            {
+                hub.endWatching(entry.conversation, by: user)
+            }
+        case .mark(let conversation, let user, let delivered, let read, let audience):
+            let mark = MarkView(user: user, delivered: delivered, read: read)
+            let shared = SharedEvent(.mark(conversation, mark))
+            if let audience {
+                hub.publish(shared, to: audience.members)
+            } else {
+                hub.publish(shared, to: user)
+            }
+        case .feed(let user, let position, let conversation, let head, let m, let leftSeq):
+            let feed = FeedEvent(
+                user: user, position: position, conversation: conversation, head: head, m: m,
+                leftSeq: leftSeq)
+            hub.publish(SharedEvent(.feed(feed)), to: user)
+        case .work(let conversation, _, _): outlets.hasWork(conversation)
+        case .deviceRevoked(let user, let device):
+            hub.publish(SharedEvent(.deviceRevoked(device)), to: user)
+        }
+    }
+
+    private func noteCaughtUp(_ applied: [GroupID: LogIndex]) {
+        if behind.isEmpty { return }
+        for (shard, index) in applied {
+            if let last = behind[shard], index >= last { behind[shard] = nil }
+        }
+        if behind.isEmpty { outlets.caughtUp() }
+    }
+
+    // MARK: Time
+
+    private func tick() {
+        let moment = Self.moment(clock)
+        for change in presence.tick(at: moment) { announce(change) }
+        let rows = presence.takeDirty(max: NodeLimits.lastSeenRowsMax)
+        if !rows.isEmpty { outlets.writeLastSeen(rows) }
+        store.cutIfNeeded(nowMs: moment.nowMs)
+        // No later batch of any shard is stamped below the shard's last stamp.
+        let data = lastStamps.dropFirst()
+        if let oldest = data.min() { store.tree.expiryHorizon = oldest }
+        meters.sockets.store(hub.endpointCount, ordering: .relaxed)
+        meters.deliveries.store(Int(hub.deliveredCount), ordering: .relaxed)
+    }
+
+    static func moment(_ clock: any Clock) -> PresenceMoment {
+        PresenceMoment(
+            nowMs: clock.monotonicNanoseconds() / 1_000_000, wallMs: clock.wallMilliseconds())
+    }
+}

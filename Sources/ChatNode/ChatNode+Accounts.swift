@@ -1,0 +1,194 @@
+import Platform
+package import ChatModel
+import ChatEngine
+import Secrets
+package import Session
+
+/// Accounts and sessions. Passwords are hashed on lanes of their own; what they make travels to the
+/// log as a command.
+extension ChatNode {
+    /// Makes an account and signs its first device in.
+    package func register(_ request: Registration, answer: @escaping Answer<SignedIn>) {
+        if let objection = Names.objection(toUserName: request.username)
+            ?? Names.objection(toPassword: request.password)
+            ?? objection(toName: request.displayName ?? "", field: "displayName")
+        {
+            return refuse(answer, ServiceError(.invalidArgument, objection))
+        }
+        let user = Names.user(request.username)
+        read(answer) { queries in
+            if try queries.user(user) != nil {
+                throw ServiceError(.conflict, "username: \(request.username) is taken")
+            }
+            return nil
+        } then: { [self] in
+            hash(answer) { [self] in
+                let credential = PasswordHash.credential(
+                    password: request.password,
+                    salt: seams.random.bytes(PasswordHash.saltBytes),
+                    cost: configuration.passwordCost)
+                let displayName = request.displayName ?? ""
+                let account = NewAccount(
+                    user: user, name: request.username,
+                    displayName: displayName.isEmpty ? request.username : displayName,
+                    credential: credential, device: DeviceID(hash: seams.random.bytes(16)),
+                    deviceName: deviceName(request.deviceName))
+                propose(.createAccount(account), orRefuse: answer) { [self] _ in
+                    signedIn(user, account.device, answer: answer)
+                }
+            }
+        }
+    }
+
+    /// Checks a password and signs a new device in.
+    package func signIn(_ request: SignInRequest, answer: @escaping Answer<SignedIn>) {
+        let nowMs = seams.clock.wallMilliseconds()
+        let tries = request.username + "\u{0}" + request.address
+        if configuration.limits.isRateLimited, !failedSignIns.hasToken(tries, nowMs: nowMs) {
+            return refuse(
+                answer,
+                ServiceError(
+                    .rateLimited, "too many failed sign-ins; wait a minute", retryAfterMs: 60_000))
+        }
+        let user = Names.user(request.username)
+        read(answer) { [self] queries in
+            let credential = try queries.credential(user)
+            hash(answer) { [self] in
+                // A stranger costs as much time as a wrong password, so names cannot be probed.
+                let isGood = PasswordHash.verify(
+                    password: request.password, credential: credential ?? nobody)
+                guard isGood, credential != nil else {
+                    _ = failedSignIns.take(tries, nowMs: nowMs)
+                    return refuse(
+                        answer,
+                        ServiceError(.unauthenticated, "user name and password do not match"))
+                }
+                let device = DeviceID(hash: seams.random.bytes(16))
+                let command = Command.openDevice(
+                    user: user, device: device, name: deviceName(request.deviceName))
+                propose(command, orRefuse: answer) { [self] _ in
+                    signedIn(user, device, answer: answer)
+                }
+            }
+            return nil
+        } then: {}
+    }
+
+    /// A new token for the same device.
+    package func refresh(_ identity: Identity, answer: @escaping Answer<SignedIn>) {
+        signedIn(identity.user, identity.device, answer: answer)
+    }
+
+    /// Signs a device of the asker out for good; answers once its token is refused.
+    package func signOut(
+        _ identity: Identity, device: DeviceID, answer: @escaping Answer<Void>
+    ) {
+        let command = Command.revokeDevice(user: identity.user, device: device)
+        propose(command, orRefuse: answer) { _ in answer(.success(())) }
+    }
+
+    /// A ticket for one socket within a minute.
+    package func issueTicket(_ identity: Identity, answer: @escaping Answer<Ticket>) {
+        let ticket = tickets.issue(
+            identity, random: seams.random.bytes(18), nowMs: seams.clock.wallMilliseconds(),
+            lifeMs: configuration.limits.ticketMs)
+        guard let ticket else { return refuse(answer, Self.overloaded) }
+        later { answer(.success(ticket)) }
+    }
+
+    /// Whose token or ticket it is, when it is good and its device was not signed out.
+    package func authenticate(_ proof: AuthProof, answer: @escaping Answer<Identity>) {
+        let nowMs = seams.clock.wallMilliseconds()
+        let identity =
+            switch proof {
+            case .token(let token): mint.identity(of: token, nowMs: nowMs)
+            case .ticket(let ticket): tickets.use(ticket, nowMs: nowMs)
+            }
+        guard let identity else {
+            return refuse(
+                answer, ServiceError(.unauthenticated, "the token or ticket is not or no longer good"))
+        }
+        read(answer) { queries in
+            guard try queries.device(identity.user, identity.device) != nil else {
+                throw ServiceError(.unauthenticated, "this device was signed out")
+            }
+            return identity
+        }
+    }
+
+    /// Changes the asker's profile; a new password needs the current one.
+    package func updateProfile(
+        _ identity: Identity, _ request: ProfileRequest, answer: @escaping Answer<UserView>
+    ) {
+        if let objection = objection(toName: request.displayName ?? "", field: "displayName")
+            ?? request.password.flatMap(Names.objection(toPassword:))
+        {
+            return refuse(answer, ServiceError(.invalidArgument, objection))
+        }
+        if let avatar = request.avatar, !avatar.isEmpty, BlobID(avatar) == nil {
+            return refuse(answer, ServiceError(.invalidArgument, "avatar: no blob id"))
+        }
+        guard let password = request.password else {
+            return change(identity, request, credential: nil, answer: answer)
+        }
+        read(answer) { [self] queries in
+            let current = try queries.credential(identity.user)
+            hash(answer) { [self] in
+                guard let current, let given = request.currentPassword,
+                    PasswordHash.verify(password: given, credential: current)
+                else {
+                    let error = ServiceError(
+                        .permissionDenied, "currentPassword: does not match")
+                    return refuse(answer, error)
+                }
+                let credential = PasswordHash.credential(
+                    password: password, salt: seams.random.bytes(PasswordHash.saltBytes),
+                    cost: configuration.passwordCost)
+                change(identity, request, credential: credential, answer: answer)
+            }
+            return nil
+        } then: {}
+    }
+
+    private func change(
+        _ identity: Identity, _ request: ProfileRequest, credential: [UInt8]?,
+        answer: @escaping Answer<UserView>
+    ) {
+        let change = ProfileChange(
+            displayName: request.displayName, avatar: request.avatar, credential: credential,
+            isLastSeenVisible: request.isLastSeenVisible)
+        let command = Command.updateProfile(user: identity.user, change: change)
+        propose(command, orRefuse: answer) { [self] _ in
+            read(answer) { queries in
+                guard let user = try queries.user(identity.user) else {
+                    throw ServiceError(.notFound, "no such user")
+                }
+                return user
+            }
+        }
+    }
+
+    private func signedIn(_ user: UserID, _ device: DeviceID, answer: @escaping Answer<SignedIn>) {
+        let expiresAtMs = seams.clock.wallMilliseconds() + configuration.limits.tokenMs
+        let identity = Identity(user: user, device: device, expiresAtMs: expiresAtMs)
+        read(answer) { [mint] queries in
+            guard let view = try queries.user(user) else {
+                throw ServiceError(.notFound, "no such user")
+            }
+            return SignedIn(
+                user: view, device: device, token: mint.token(for: identity),
+                expiresAtMs: expiresAtMs)
+        }
+    }
+
+    private func objection(toName name: String, field: String) -> String? {
+        let most = configuration.limits.nameBytes
+        return name.utf8.count <= most ? nil : "\(field): at most \(most) bytes"
+    }
+
+    private func deviceName(_ name: String) -> String {
+        var short = name
+        while short.utf8.count > configuration.limits.nameBytes { short.removeLast() }
+        return short
+    }
+}

@@ -1,0 +1,36 @@
+import Platform
+import Synchronization
+
+/// A bounded queue whose consumer is made after it: lanes that feed each other need doors before
+/// they have rooms.
+final class InputBox<Input: Sendable>: Sendable {
+    private final class Door: Sendable {
+        let consumer = Mutex<(@Sendable ([Input]) -> Void)?>(nil)
+    }
+
+    private let mailbox: Mailbox<Input>
+    private let door = Door()
+
+    init(limit: Int, lane: any Lane) {
+        let door = door
+        mailbox = Mailbox(limit: limit, lane: lane) { inputs in
+            guard let consumer = door.consumer.withLock({ $0 }) else {
+                preconditionFailure("a box is opened before anything is put into it")
+            }
+            consumer(inputs)
+        }
+    }
+
+    /// From now on `consumer` gets the inputs, on the lane. Called once, before the first input.
+    func open(_ consumer: @escaping @Sendable ([Input]) -> Void) {
+        door.consumer.withLock { $0 = consumer }
+    }
+
+    /// Queues an input; false when the queue is full or closed.
+    func put(_ input: Input) -> Bool { mailbox.put(input) }
+
+    /// Queues an input whose number is bounded by what was asked for.
+    func putCompletion(_ input: Input) { mailbox.putCompletion(input) }
+
+    func close() { mailbox.close() }
+}

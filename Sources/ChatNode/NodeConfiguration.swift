@@ -1,0 +1,84 @@
+package import ChatModel
+package import Platform
+package import Secrets
+
+/// What a node is told at start. Everything else is derived.
+package struct NodeConfiguration: Sendable {
+    /// Where everything lies.
+    package var directory: String
+    /// What it takes from clients.
+    package var limits = Limits()
+    /// Public URL, or nil to follow the request's Host.
+    package var publicURL: String?
+    /// Bytes for memtables and caches together.
+    package var memoryBudget = 512 << 20
+    /// Cost of one password hash.
+    package var passwordCost = PasswordHash.Cost.standard
+    /// Threads for cold reads.
+    package var readLanes = 2
+    /// Threads for password hashing.
+    package var hashLanes = 2
+    /// Bytes of one log segment.
+    package var segmentBytes = 32 << 20
+
+    /// The defaults, in `directory`.
+    package init(directory: String) {
+        self.directory = directory
+    }
+}
+
+/// The world as a node sees it: production and the simulator differ here and nowhere else.
+package struct NodeSeams: Sendable {
+    /// The disk.
+    package var fileSystem: any FileSystem
+    /// Time.
+    package var clock: any Clock
+    /// Chance.
+    package var random: any RandomSource
+    /// Threads.
+    package var scheduler: any Scheduler
+
+    /// The world.
+    package init(
+        fileSystem: any FileSystem, clock: any Clock, random: any RandomSource,
+        scheduler: any Scheduler
+    ) {
+        self.fileSystem = fileSystem
+        self.clock = clock
+        self.random = random
+        self.scheduler = scheduler
+    }
+}
+
+/// Every limit of a node's own queues and tables, in one place. When one is full the caller is
+/// told `unavailable` with a time to come back.
+enum NodeLimits {
+    /// Commands that wait for the consensus lane.
+    static let proposalsMax = 32_768
+    /// Inputs that wait for the apply lane, completions apart.
+    static let applyInputsMax = 65_536
+    /// Questions that wait for a read lane.
+    static let questionsMax = 16_384
+    /// Sign-ins and registrations that wait for a hash lane.
+    static let hashesMax = 4_096
+    /// Bytes of commands in one log entry.
+    static let entryBytesMax = 512 << 10
+    /// Pieces of blobs that wait to be written or read.
+    static let blobJobsMax = 2_048
+    /// Uploads under way.
+    static let uploadsMax = 256
+    /// Tickets that are out.
+    static let ticketsMax = 65_536
+    /// Users whose sending rate is watched.
+    static let senderBucketsMax = 262_144
+    /// Conversations whose feeds wait in memory; the rest wait in the `work` keyspace.
+    static let dirtyConversationsMax = 65_536
+    /// Feed touches proposed and not yet applied.
+    static let touchesInFlightMax = 4_096
+    /// Last seen times written in one go.
+    static let lastSeenRowsMax = 4_096
+    /// Users asked about in one presence question or watch.
+    static let presenceUsersMax = 512
+    /// When an overloaded node wants to be asked again.
+    static let retryMs: Milliseconds = 500
+}

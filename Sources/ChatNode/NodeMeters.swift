@@ -1,0 +1,55 @@
+package import Synchronization
+
+/// Why a node must stop: it can no longer keep what it promises.
+package enum NodeFailure: Error, Sendable, CustomStringConvertible {
+    /// A write or sync of the log failed.
+    case log(any Error)
+    /// The tree's background work failed.
+    case tree(any Error)
+    /// A sync of a media volume failed.
+    case blobs(any Error)
+    /// A decided entry could not be applied.
+    case apply(shard: UInt32, index: UInt64, String)
+
+    /// One message for the person at the terminal.
+    package var description: String {
+        switch self {
+        case .log(let error):
+            "the log cannot be written: \(error). The node stops so that nothing unsafe is "
+                + "acknowledged; check the disk, then start it again"
+        case .tree(let error):
+            "the tables cannot be kept: \(error). The node stops; check the disk, then start it again"
+        case .blobs(let error):
+            "the media volumes cannot be written: \(error). The node stops; check the disk, then "
+                + "start it again"
+        case .apply(let shard, let index, let reason):
+            "entry \(index) of shard \(shard) cannot be applied: \(reason). The node stops; keep "
+                + "the data directory for a report"
+        }
+    }
+}
+
+/// What a node counts. Written by its lanes, read by anyone.
+package final class NodeMeters: Sendable {
+    /// Commands applied since the start.
+    package let commands = Atomic<UInt64>(0)
+    /// Log entries applied since the start.
+    package let entries = Atomic<UInt64>(0)
+    /// Live sockets.
+    package let sockets = Atomic<Int>(0)
+    /// Events handed to sockets since the start.
+    package let deliveries = Atomic<Int>(0)
+    /// Errors that a client was told to look up in the log.
+    package let incidents = Atomic<UInt64>(0)
+    /// True while writes come faster than tables.
+    let isBehind = Atomic<Bool>(false)
+    /// True once everything that the log held at the start is applied.
+    package let isReady = Atomic<Bool>(false)
+    /// True once the node stops or has failed.
+    package let isStopping = Atomic<Bool>(false)
+
+    func applied(commands count: Int) {
+        commands.add(UInt64(count), ordering: .relaxed)
+        entries.add(1, ordering: .relaxed)
+    }
+}

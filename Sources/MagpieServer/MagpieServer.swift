@@ -1,0 +1,135 @@
+import ChatNode
+import Gateway
+package import Logging
+import NIOCore
+import NIOPosix
+import Platform
+import ServiceLifecycle
+import Synchronization
+
+/// The composition root: opens the node on the real disk, puts the front end before it, and takes
+/// both down in order.
+package struct MagpieServer: Sendable {
+    private let configuration: ServerConfiguration
+    private let logger: Logger
+
+    /// A server that is not started.
+    package init(_ configuration: ServerConfiguration, logger: Logger) {
+        self.configuration = configuration
+        self.logger = logger
+    }
+
+    /// Serves until SIGTERM or SIGINT, then stops gracefully. `onReady` gets the URL once clients
+    /// are served; `onFailure` one message when the node can't go on, and must end the process.
+    ///
+    /// - Throws: ``StartFailure`` or ``ConfigurationError`` with one message for people.
+    package func run(
+        onReady: @escaping @Sendable (String) -> Void,
+        onFailure: @escaping @Sendable (String) -> Void
+    ) async throws {
+        let seams = NodeSeams(
+            fileSystem: LinuxFileSystem(), clock: LinuxClock(), random: SystemRandom(),
+            scheduler: ThreadScheduler())
+        let starter = seams.scheduler.lane("starter")
+        defer { starter.submit { starter.stop() } }
+        let node = try await open(seams, on: starter, onFailure: onFailure)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: Self.eventLoops)
+        let host = NodeHost(node: node, clock: seams.clock, random: seams.random)
+        let service = GatewayService(
+            gateway: Gateway(
+                gatewayConfiguration, node: node, host: host, group: group, logger: logger),
+            onReady: { port in onReady("http://\(urlHost):\(port)") })
+        let services = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: [.init(service: service)],
+                gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+        var failure: (any Error)?
+        do {
+            try await services.run()
+        } catch {
+            failure = explain(error)
+        }
+        await withCheckedContinuation { continuation in
+            starter.submit {
+                node.stop()
+                continuation.resume()
+            }
+        }
+        try? await group.shutdownGracefully()
+        if let failure { throw failure }
+    }
+
+    /// Half of the processors, at least one: the lanes of the node need the rest.
+    private static var eventLoops: Int { max(1, System.coreCount / 2) }
+
+    private var urlHost: String {
+        switch configuration.host {
+        case "0.0.0.0", "::": "localhost"
+        case let host where host.contains(":"): "[\(host)]"
+        case let host: host
+        }
+    }
+
+    private var gatewayConfiguration: GatewayConfiguration {
+        var gateway = GatewayConfiguration(host: configuration.host, port: configuration.port)
+        gateway.allowedOrigins = configuration.origins
+        gateway.staticFiles = WebClient.files
+        return gateway
+    }
+
+    /// Opens the node on a lane, since it blocks, and waits until it has applied its log.
+    private func open(
+        _ seams: NodeSeams, on starter: any Lane, onFailure: @escaping @Sendable (String) -> Void
+    ) async throws -> ChatNode {
+        let logger = logger
+        let configuration = configuration.node
+        let opened = Mutex<ChatNode?>(nil)
+        try await withCheckedThrowingContinuation {
+            (continuation: CheckedContinuation<Void, any Error>) in
+            let hooks = ChatNode.Hooks(
+                ready: { continuation.resume() },
+                failed: { onFailure($0.description) },
+                incident: { logger.error("\($0)") })
+            starter.submit {
+                do {
+                    let node = try ChatNode(configuration, seams: seams, hooks: hooks)
+                    opened.withLock { $0 = node }
+                } catch {
+                    continuation.resume(throwing: error)
+                }
+            }
+        }
+        // The lane's job that made it may still be about to put it there.
+        await withCheckedContinuation { continuation in
+            starter.submit { continuation.resume() }
+        }
+        guard let node = opened.withLock({ $0 }) else {
+            throw StartFailure("the node was not opened")
+        }
+        return node
+    }
+
+    private func explain(_ error: any Error) -> any Error {
+        if let error = error as? IOError, error.errnoCode == Self.addressInUse {
+            return StartFailure(
+                "port \(configuration.port) on \(configuration.host) is in use; stop the program "
+                    + "that has it, or choose another with --listen HOST:PORT")
+        }
+        return StartFailure(
+            "cannot listen on \(configuration.host):\(configuration.port): \(error); "
+                + "choose another address with --listen HOST:PORT")
+    }
+
+    /// EADDRINUSE on Linux.
+    private static let addressInUse: Int32 = 98
+}
+
+/// The front end as a service of the process.
+private struct GatewayService: Service {
+    let gateway: Gateway
+    let onReady: @Sendable (Int) -> Void
+
+    func run() async throws {
+        try await gateway.run { port in onReady(port) }
+    }
+}

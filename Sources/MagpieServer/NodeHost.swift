@@ -1,0 +1,87 @@
+import ChatModel
+import ChatNode
+import Gateway
+import Platform
+import Synchronization
+
+/// What the front end needs from the program: time, chance, and how the node is.
+final class NodeHost: GatewayHost {
+    private let node: ChatNode
+    private let clock: any Clock
+    private let random: any RandomSource
+    private let startedMs: Milliseconds
+
+    init(node: ChatNode, clock: any Clock, random: any RandomSource) {
+        self.node = node
+        self.clock = clock
+        self.random = random
+        startedMs = clock.wallMilliseconds()
+    }
+
+    func wallMilliseconds() -> Milliseconds { clock.wallMilliseconds() }
+
+    func isReady() -> Bool {
+        node.meters.isReady.load(ordering: .acquiring)
+            && !node.meters.isStopping.load(ordering: .relaxed)
+    }
+
+    /// Sockets against what one node takes.
+    func load() -> Double {
+        min(1, Double(node.meters.sockets.load(ordering: .relaxed)) / 50_000)
+    }
+
+    func randomSeed() -> UInt64 { random.word() }
+
+    func status() -> String {
+        let facts = node.facts
+        let report = node.storageReport()
+        let levels = report.levels.map { #"{"tables":\#($0.tables),"bytes":\#($0.bytes)}"# }
+        return """
+            {"version":"\(Magpie.version)","node":"\(facts.id)","epoch":"\(facts.epoch)",\
+            "durability":"quorum-sync","ready":\(isReady()),"startedMs":"\(startedMs)",\
+            "serverTimeMs":"\(wallMilliseconds())",\
+            "sockets":\(node.meters.sockets.load(ordering: .relaxed)),\
+            "commandsApplied":"\(node.meters.commands.load(ordering: .relaxed))",\
+            "entriesApplied":"\(node.meters.entries.load(ordering: .relaxed))",\
+            "memtableBytes":\(report.memtableBytes),"levels":[\(levels.joined(separator: ","))]}
+            """
+    }
+
+    func metrics() -> String {
+        let meters = node.meters
+        let report = node.storageReport()
+        var text = ""
+        func add(_ name: String, _ kind: String, _ help: String, _ value: some BinaryInteger) {
+            text += "# HELP magpie_\(name) \(help)\n# TYPE magpie_\(name) \(kind)\n"
+            text += "magpie_\(name) \(value)\n"
+        }
+        add(
+            "sockets", "gauge", "Live WebSocket sessions.", meters.sockets.load(ordering: .relaxed))
+        add(
+            "commands_applied_total", "counter", "Commands applied.",
+            meters.commands.load(ordering: .relaxed))
+        add(
+            "log_entries_applied_total", "counter", "Log entries applied.",
+            meters.entries.load(ordering: .relaxed))
+        add(
+            "deliveries_total", "counter", "Events handed to sockets.",
+            meters.deliveries.load(ordering: .relaxed))
+        add(
+            "incidents_total", "counter", "Internal errors told to clients.",
+            meters.incidents.load(ordering: .relaxed))
+        add(
+            "memtable_bytes", "gauge", "Bytes in the memtable that takes writes.",
+            report.memtableBytes)
+        add(
+            "table_bytes", "gauge", "Bytes in sorted tables.",
+            report.levels.reduce(0) { $0 + $1.bytes })
+        add("ready", "gauge", "1 when the node serves.", isReady() ? 1 : 0)
+        return text
+    }
+}
+
+/// What this build is.
+package enum Magpie {
+    /// Its version.
+    package static let version = "0.1.0"
+}

@@ -1,0 +1,94 @@
+package import ChatModel
+package import ChatNode
+import Foundation
+
+/// What `magpie serve` is told: from the command line, or a configuration file, flags first.
+package struct ServerConfiguration: Sendable, Equatable {
+    /// The data directory.
+    package var data: String
+    /// Address to listen on.
+    package var host: String
+    /// Port to listen on; 0 takes a free one.
+    package var port: Int
+    /// The URL under which clients reach this node, when it is not what they ask for.
+    package var publicURL: String?
+    /// Further origins whose pages may open a WebSocket.
+    package var origins: [String] = []
+    /// False switches rate limits off.
+    package var isRateLimited = true
+    /// Seconds after which a silent user is offline.
+    package var presenceSeconds = 300
+    /// Megabytes for memtables and caches.
+    package var memoryMegabytes = 512
+
+    /// A configuration; throws ``ConfigurationError`` when `listen` is no `HOST:PORT`.
+    package init(data: String, listen: String) throws(ConfigurationError) {
+        self.data = data
+        (host, port) = try Self.address(listen)
+    }
+
+    /// Splits `HOST:PORT`; an IPv6 host stands in brackets.
+    static func address(_ text: String) throws(ConfigurationError) -> (host: String, port: Int) {
+        guard let colon = text.lastIndex(of: ":"),
+            let port = Int(text[text.index(after: colon)...]), (0...65_535).contains(port)
+        else { throw ConfigurationError("--listen \(text): expected HOST:PORT, as 127.0.0.1:8080") }
+        var host = String(text[..<colon])
+        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+        guard !host.isEmpty else {
+            throw ConfigurationError("--listen \(text): the host is missing, as in 127.0.0.1:8080")
+        }
+        return (host, port)
+    }
+
+    /// The keys of a configuration file, a JSON object; all may be absent.
+    package struct File: Decodable, Sendable {
+        /// As `--data`.
+        package var data: String?
+        /// As `--listen`.
+        package var listen: String?
+        /// As `--public-url`.
+        package var publicUrl: String?
+        /// As `--origin`.
+        package var origins: [String]?
+        /// As `--rate-limits on|off`.
+        package var rateLimits: Bool?
+        /// As `--presence-ttl`.
+        package var presenceTtl: Int?
+        /// As `--memory`.
+        package var memory: Int?
+
+        /// No keys.
+        package init() {}
+
+        /// Reads a file; throws ``ConfigurationError`` that names it.
+        package static func read(_ path: String) throws(ConfigurationError) -> File {
+            guard let bytes = FileManager.default.contents(atPath: path) else {
+                throw ConfigurationError("--config \(path): the file cannot be read")
+            }
+            do {
+                return try JSONDecoder().decode(File.self, from: bytes)
+            } catch {
+                throw ConfigurationError("--config \(path): \(error)")
+            }
+        }
+    }
+
+    /// What the node needs of it.
+    var node: NodeConfiguration {
+        var node = NodeConfiguration(directory: data)
+        node.publicURL = publicURL
+        node.memoryBudget = memoryMegabytes << 20
+        node.limits.isRateLimited = isRateLimited
+        node.limits.presenceMs = Milliseconds(presenceSeconds) * 1_000
+        return node
+    }
+}
+
+/// A setting that makes no sense: one line that names it and says what would.
+package struct ConfigurationError: Error, Sendable, CustomStringConvertible {
+    /// The line.
+    package let description: String
+
+    /// An error.
+    package init(_ description: String) { self.description = description }
+}
