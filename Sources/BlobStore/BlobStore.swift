@@ -18,7 +18,7 @@ package struct BlobStoreOptions: Sendable {
         volumeBytes: UInt64 = 256 << 20, sharedBytesMax: Int = 1 << 20,
         blobBytesMax: UInt64 = 4 << 30, openFilesMax: Int = 64
     ) {
-        precondition(volumeBytes > 0 && sharedBytesMax > 0, "sizes of a blob store")
+        precondition(volumeBytes >= 4096 && sharedBytesMax > 0, "sizes of a blob store")
         precondition(openFilesMax > 0, "a store keeps a file open")
         precondition(blobBytesMax <= BlobFormat.lengthMax, "the format bounds a blob")
         self.volumeBytes = volumeBytes
@@ -117,6 +117,7 @@ package final class BlobStore: Sendable {
     /// from a torn tail. For the owner to call when uploads pause.
     package func mark() throws(BlobError) {
         try inSync { () throws(BlobError) in
+            try syncShared()
             try writeMark()
             try syncShared()
         }
@@ -124,7 +125,7 @@ package final class BlobStore: Sendable {
 
     /// Keeps a short blob, durably; where it stands.
     func keep(_ bytes: [UInt8], as hash: BlobHash) throws(BlobError) -> BlobLocation {
-        try makeRoom(UInt64(bytes.count))
+        try makeRoom()
         let written = try lockedState { (state) throws(BlobError) in
             try self.write(bytes, hash, &state)
         }
@@ -162,8 +163,8 @@ package final class BlobStore: Sendable {
         do throws(DiskError) {
             try volume.file.write(record, at: volume.end)
         } catch {
-            // A part may stand behind the end. Without it gone, the volume takes nothing more.
-            if (try? volume.file.truncate(volume.end)) == nil { state.shared?.end = .max }
+            // A part may stand behind the end; it must go before anything else is written there.
+            if (try? volume.file.truncate(volume.end)) == nil { state.isDead = true }
             throw .disk(error)
         }
         let location = BlobLocation(volume: volume.id, offset: volume.end, length: length)
@@ -188,7 +189,7 @@ package final class BlobStore: Sendable {
     }
 
     /// Makes a shared volume when there is none with room.
-    private func makeRoom(_ bytes: UInt64) throws(BlobError) {
+    private func makeRoom() throws(BlobError) {
         let hasRoom = state.withLock { state in
             state.shared.map { $0.end < options.volumeBytes } ?? false
         }
@@ -196,7 +197,8 @@ package final class BlobStore: Sendable {
         try inSync { () throws(BlobError) in
             let full = state.withLock { $0.shared }
             if let full, full.end < options.volumeBytes { return }
-            if let full, full.end != .max {
+            if full != nil {
+                try syncShared()
                 try writeMark()
                 try syncShared()
             }
@@ -221,7 +223,7 @@ package final class BlobStore: Sendable {
 
     private func writeMark() throws(BlobError) {
         try lockedState { (state) throws(BlobError) in
-            guard var volume = state.shared, volume.end != .max,
+            guard var volume = state.shared,
                 volume.markedEnd < volume.blobEnd, volume.durableEnd >= volume.blobEnd
             else { return }
             let record = BlobRecordHeader(
@@ -236,7 +238,7 @@ package final class BlobStore: Sendable {
 
     /// Syncs the shared volume and shows what became durable. `syncing` is held.
     private func syncShared() throws(BlobError) {
-        guard let volume = state.withLock({ $0.shared }), volume.end != .max,
+        guard let volume = state.withLock({ $0.shared }),
             volume.durableEnd < volume.end
         else { return }
         do throws(DiskError) {

@@ -9,8 +9,8 @@ package struct LogRecovery: Equatable, Sendable {
     package var records = 0
     /// Records that were past the last durable mark, and were written again.
     package var movedRecords = 0
-    /// Where the last segment stopped being readable; nil when there was none.
-    package var cut: LogPosition?
+    /// Where the records of the last segment ended; nil when there was no segment.
+    package var end: LogPosition?
 }
 
 /// Starting a log.
@@ -38,7 +38,7 @@ extension SegmentLog {
     ///   - segmentHeader: what the owner writes at the start of each segment: the state of its world
     ///     at this point of the log. Called here once, after all records below the last mark were
     ///     visited and before those past it; and in ``append(_:)`` before the records it is about to
-    ///     write.
+    ///     write. The log keeps it: it must not keep the owner of the log alive.
     ///   - visit: sees every record in order. A segment header comes as type
     ///     ``RecordFormat/segmentHeaderType`` with the owner's bytes.
     /// - Throws: ``LogError/rot(file:offset:expected:found:)`` when something durable can't be read.
@@ -170,7 +170,7 @@ private struct LogStart {
             }
         }
         readableEnd = offset
-        report.cut = LogPosition(segment: id, offset: offset)
+        report.end = LogPosition(segment: id, offset: offset)
         // Without a mark not even the header is proved; what follows it is carried over then, and
         // the fresh segment's header takes its place.
         chain[0].end = mark

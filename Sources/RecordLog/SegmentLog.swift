@@ -1,5 +1,4 @@
 package import Platform
-import Synchronization
 
 /// Sizes of a log.
 package struct SegmentLogOptions: Sendable {
@@ -23,7 +22,7 @@ package struct SegmentLogOptions: Sendable {
 /// failed write or sync the log is dead: the pages may be marked clean without being written, so
 /// nothing may be tried again on them.
 ///
-/// One lane owns the log; only ``read(_:)`` may be called from any thread. See ``RecordFormat`` for
+/// One lane owns the log; its ``reader`` may be used from any thread. See ``RecordFormat`` for
 /// the bytes, `SegmentLog+Recovery.swift` for the start.
 package final class SegmentLog {
     /// A segment that is part of the log.
@@ -58,7 +57,8 @@ package final class SegmentLog {
     private var erasingFloor: UInt64 = 0
     private var isDead = false
     private var scratch: [UInt8] = []
-    private let readable: Mutex<[UInt64: any File]>
+    /// Reads records again, from any thread.
+    package let reader: LogReader
 
     init(
         directory: String, options: SegmentLogOptions, pool: SegmentPool,
@@ -79,7 +79,7 @@ package final class SegmentLog {
         requestedFloor = floor
         writtenFloor = floor
         durableFloor = floor
-        readable = Mutex(Dictionary(uniqueKeysWithValues: segments.map { ($0.id, $0.file) }))
+        reader = LogReader(segments.map { ($0.id, $0.file) })
         prepareNext()
     }
 
@@ -158,20 +158,6 @@ package final class SegmentLog {
         if isErasing { erasingFloor = max(erasingFloor, requestedFloor) }
     }
 
-    /// Reads one record again. From any thread; a released segment gives ``LogError/released(_:)``.
-    package func read(_ position: LogPosition) throws(LogError) -> LogRecord {
-        guard let file = readable.withLock({ $0[position.segment] }) else {
-            throw .released(position)
-        }
-        do {
-            return try Self.read(position, file)
-        } catch {
-            // The file may have been released, and reused, while it was read.
-            if readable.withLock({ $0[position.segment] }) == nil { throw .released(position) }
-            throw error
-        }
-    }
-
     /// Closes the files. What was not synced may be lost.
     package func close() {
         isDead = true
@@ -217,7 +203,7 @@ package final class SegmentLog {
         let header = SegmentHeader(
             segment: next.id, previous: last.id, previousEnd: last.end, first: requestedFloor)
         segments.append(Segment(id: next.id, file: next.file, end: 0))
-        readable.withLock { $0[next.id] = next.file }
+        reader.add(next.id, next.file)
         durableEnd = 0
         ownerEnd = 0
         writtenFloor = requestedFloor
@@ -268,46 +254,11 @@ package final class SegmentLog {
         let dropped = segments.prefix { $0.id < durableFloor }
         if dropped.isEmpty { return }
         segments.removeFirst(dropped.count)
-        readable.withLock { files in
-            for segment in dropped { files[segment.id] = nil }
-        }
+        reader.remove(dropped.map(\.id))
         for mustErase in [false, true] {
             let names = dropped.filter { ($0.id < erasingFloor) == mustErase }
                 .map { SegmentName.name($0.id) }
             pool.retire(names, mustErase: mustErase)
         }
-    }
-
-    private static func read(
-        _ position: LogPosition, _ file: any File
-    ) throws(LogError) -> LogRecord {
-        let guess = 4096
-        var raw = try onDisk { () throws(DiskError) in try file.read(guess, at: position.offset) }
-        let seed = RecordFormat.seed(id: position.segment, offset: position.offset)
-        let header = raw.withUnsafeBytes { bytes -> RecordHeader? in
-            bytes.count < RecordFormat.headerBytes ? nil : RecordHeader(bytes)
-        }
-        guard let header, header.isPlausible(seed: seed) else {
-            throw .rot(
-                file: file.path, offset: position.offset, expected: "a record header",
-                found: "other bytes")
-        }
-        let total = RecordFormat.size(payload: header.length)
-        if total > raw.count {
-            raw = try onDisk { () throws(DiskError) in try file.read(total, at: position.offset) }
-        }
-        if raw.count < total {
-            throw .rot(
-                file: file.path, offset: position.offset, expected: "\(total) bytes",
-                found: "\(raw.count)")
-        }
-        if let (expected, found) = raw.withUnsafeBytes({
-            RecordScanner.damage(in: $0, header, seed: seed)
-        }) {
-            throw .rot(
-                file: file.path, offset: position.offset, expected: expected, found: found)
-        }
-        let start = RecordFormat.headerBytes
-        return LogRecord(type: header.type, payload: Array(raw[start..<(start + header.length)]))
     }
 }

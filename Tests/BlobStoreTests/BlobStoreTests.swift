@@ -202,4 +202,24 @@ import Testing
         let lines = try BlobDump.lines(try disk.open(path, .read), id: location.volume)
         try Golden.check("blob-volume.txt", Array((lines.joined(separator: "\n") + "\n").utf8))
     }
+
+    @Test("The store runs on the real disk")
+    func linux() throws {
+        let files = LinuxFileSystem()
+        let directory = "/tmp/magpie-blob-tests/\(Hex.encode(SystemRandom().bytes(8)))"
+        for life in 0..<3 as Range<UInt64> {
+            let store = try BlobStore.open(
+                fileSystem: files, directory: directory, options: BlobWorld.options,
+                random: SystemRandom())
+            #expect(store.hashes.count == Int(life) * 4 && store.damage.isEmpty)
+            for number in 0..<4 as Range<UInt64> {
+                try BlobWorld.put(store, life * 4 + number, count: Int(number) * 90_000)
+            }
+            for number in 0..<(life * 4 + 4) {
+                let bytes = BlobWorld.bytes(number, Int(number % 4) * 90_000)
+                #expect(try store.bytes(BlobWorld.hash(number)) == bytes)
+            }
+        }
+        for name in try files.list(directory) { try files.unlink("\(directory)/\(name)") }
+    }
 }

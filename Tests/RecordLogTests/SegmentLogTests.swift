@@ -46,11 +46,11 @@ import Testing
         }
         let large = LogRecord(type: 2, payload: [UInt8](repeating: 3, count: 50_000))
         expected.append((try #require(try log.append([large]).first), large))
-        for (position, record) in expected { #expect(try log.read(position) == record) }
+        for (position, record) in expected { #expect(try log.reader.read(position) == record) }
         log.release(before: log.end.segment)
         try log.mark()
         let first = try #require(expected.first?.0)
-        #expect(throws: LogError.released(first)) { try log.read(first) }
+        #expect(throws: LogError.released(first)) { try log.reader.read(first) }
     }
 
     @Test("A segment that is cut at every byte behind its last mark loses whole records only")
@@ -343,5 +343,38 @@ import Testing
         try Golden.check("log-segment.bin", Array(bytes))
         let lines = try RecordDump.lines(try disk.open(path, .read), id: log.end.segment)
         try Golden.check("log-segment.txt", Array((lines.joined(separator: "\n") + "\n").utf8))
+    }
+
+    @Test("The log runs on the real disk, with files made by a thread")
+    func linux() throws {
+        let files = LinuxFileSystem()
+        let directory = "/tmp/magpie-log-tests/\(Hex.encode(SystemRandom().bytes(8)))"
+        let lane = ThreadScheduler().lane("log files")
+        let options = SegmentLogOptions(segmentBytes: 16_384)
+        var next: UInt64 = 0
+        for _ in 0..<3 {
+            var seen: [UInt64] = []
+            let log = try SegmentLog.recover(
+                fileSystem: files, directory: directory, options: options, lane: lane,
+                segmentHeader: { [] }
+            ) { (_, type, payload) throws(LogError) in
+                if type == 1 { seen.append(UInt64(payload.count)) }
+            }
+            #expect(seen.suffix(3) == Array(0..<next).suffix(3))
+            for _ in 0..<40 {
+                let position = try #require(
+                    try log.append([
+                        LogRecord(type: 1, payload: [UInt8](repeating: 1, count: Int(next)))
+                    ]).first)
+                try log.sync()
+                #expect(try log.reader.read(position).payload.count == Int(next))
+                next += 1
+            }
+            log.release(before: log.end.segment)
+            try log.mark()
+            log.close()
+        }
+        lane.stop()
+        for name in try files.list(directory) { try files.unlink("\(directory)/\(name)") }
     }
 }
