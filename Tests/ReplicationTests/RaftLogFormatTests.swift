@@ -32,7 +32,10 @@ struct RaftLogFormatTests {
                 "hard state", RaftLogFormat.hardStateType,
                 RaftLogFormat.encode(HardState(term: 2, vote: 7), group: 3, replica: 7)
             ),
-            ("head of a segment", RecordFormat.segmentHeaderType, RaftLogFormat.encode(Self.states)),
+            (
+                "head of a segment", RecordFormat.segmentHeaderType,
+                RaftLogFormat.encode(Self.states)
+            ),
             ("copies", RaftLogFormat.copiesType, run),
         ]
     }
