@@ -143,6 +143,9 @@ extension Tree {
             item.table.markObsolete()
         }
         withExtendedLifetime(old) {}
+        let shapes = state.withLock { $0.view.keyspaces }.map(\.shape)
+        let debt = CompactionPicker(options: options, horizon: 0).debt(shapes)
+        state.withLock { $0.compactionDebt = debt }
         wakeWaiters()
     }
 

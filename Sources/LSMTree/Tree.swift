@@ -32,6 +32,8 @@ package final class Tree: Sendable {
         var waiters: [Latch] = []
         var installedState: [UInt8]?
         var counters = TreeCounters()
+        /// Bytes that compaction must move, as of the last change of the tables.
+        var compactionDebt: UInt64 = 0
         /// Set while a full disk holds up flush or compaction.
         var isOutOfSpace = false
     }
@@ -65,7 +67,10 @@ package final class Tree: Sendable {
         let memtable = Memtable(
             keyspaceCount: options.keyspaces.count, firstSequence: recovered.lastSequence + 1)
         let view = View(active: memtable, frozen: [], keyspaces: recovered.keyspaces)
-        state = Mutex(State(view: view, installedState: recovered.state))
+        let debt = CompactionPicker(options: options, horizon: 0)
+            .debt(recovered.keyspaces.map(\.shape))
+        state = Mutex(
+            State(view: view, installedState: recovered.state, compactionDebt: debt))
     }
 
     // MARK: Writing
@@ -99,6 +104,13 @@ package final class Tree: Sendable {
             state.failure == nil && !state.isClosed
                 && state.view.frozen.count < options.frozenMemtablesMax
         }
+    }
+
+    /// Tables in the fullest level 0. Reads visit each of them: when there are many more than
+    /// `levelZeroTables` of the options, writes come faster than compaction and the owner should
+    /// refuse some.
+    package var levelZeroTables: Int {
+        state.withLock { $0.view.keyspaces.map { $0.levels[0].count }.max() ?? 0 }
     }
 
     /// Freezes all keyspaces at this batch boundary. In the background the rows become tables, and

@@ -71,8 +71,8 @@ package struct TreeStatistics: Equatable, Sendable {
 extension Tree {
     /// A reading of the whole tree. Linear in the number of tables.
     package var statistics: TreeStatistics {
-        let (view, counters, isOutOfSpace) = state.withLock { state in
-            (state.view, state.counters, state.isOutOfSpace)
+        let (view, counters, isOutOfSpace, debt) = state.withLock { state in
+            (state.view, state.counters, state.isOutOfSpace, state.compactionDebt)
         }
         let keyspaces = zip(options.keyspaces, view.keyspaces).map { options, levels in
             TreeStatistics.Keyspace(
@@ -89,21 +89,19 @@ extension Tree {
                     return level
                 })
         }
-        let picker = CompactionPicker(options: options, horizon: expiryHorizon)
         return TreeStatistics(
             keyspaces: keyspaces, memtableBytes: view.active.bytes,
             frozenMemtables: view.frozen.count,
             frozenBytes: view.frozen.reduce(0) { $0 + $1.memtable.bytes },
-            debt: picker.debt(view.keyspaces.map(\.shape)), isOutOfSpace: isOutOfSpace,
+            debt: debt, isOutOfSpace: isOutOfSpace,
             cache: store.cache.statistics, counters: counters)
     }
 
     /// Bytes of background work that is due: frozen memtables and what compaction must move. The
-    /// owner slows down or refuses writes by it; the tree itself never delays anybody.
+    /// owner slows down or refuses writes by it; the tree itself never delays anybody. Cheap.
     package var debt: UInt64 {
-        let view = state.withLock { $0.view }
-        let frozen = view.frozen.reduce(0) { $0 + UInt64($1.memtable.bytes) }
-        let picker = CompactionPicker(options: options, horizon: expiryHorizon)
-        return frozen + picker.debt(view.keyspaces.map(\.shape))
+        state.withLock { state in
+            state.view.frozen.reduce(state.compactionDebt) { $0 + UInt64($1.memtable.bytes) }
+        }
     }
 }

@@ -243,6 +243,7 @@ package final class ShardStore: @unchecked Sendable {
     /// True when writes come faster than tables: the owner refuses new commands meanwhile.
     package var isBehind: Bool {
         tree.memtableBytes >= 2 * options.tree.memtableBytes
+            || tree.levelZeroTables >= 8 * options.tree.levelZeroTables
     }
 
     // MARK: Consensus lane
