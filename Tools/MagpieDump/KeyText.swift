@@ -28,12 +28,12 @@ struct KeyText {
     static func parse(_ text: String) throws -> [UInt8] {
         let digits = text.hasPrefix("0x") ? text.dropFirst(2) : text[...]
         if let bytes = Hex.decode(digits), !bytes.isEmpty, !text.contains("-") { return bytes }
-        let bare = text.filter { $0 != "-" }
-        if text.count == 36, let bytes = Hex.decode(bare), bytes.count == 16 {
-            let high = bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-            let low = bytes.suffix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-            let slot = Identifier<UserKind>(high: high, low: low).slot.rawValue
-            return [UInt8(truncatingIfNeeded: slot >> 8), UInt8(truncatingIfNeeded: slot)] + bytes
+        if let id = Identifier<UserKind>(text) {
+            var key = OrderedKey()
+            key.append(id.slot.rawValue)
+            key.append(id.high)
+            key.append(id.low)
+            return key.bytes
         }
         throw UsageMistake("a key is an identifier or hexadecimal digits, not '\(text)'")
     }

@@ -201,7 +201,8 @@ struct LogInspector {
         }
     }
 
-    private static func words(_ group: GroupID, _ replica: ReplicaID, _ entries: [Entry]) -> String {
+    private static func words(_ group: GroupID, _ replica: ReplicaID, _ entries: [Entry]) -> String
+    {
         let bytes = entries.reduce(0) { $0 + $1.payload.count }
         let range = "\(entries.first?.index ?? 0)…\(entries.last?.index ?? 0)"
         return "group \(group) replica \(replica) index \(range) term \(entries.last?.term ?? 0), "

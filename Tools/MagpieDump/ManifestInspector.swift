@@ -225,7 +225,8 @@ extension TableSummary {
     /// Whether keys that start with `prefix` can lie between the bounds.
     func mayHold(_ prefix: [UInt8]) -> Bool {
         let isAtOrAboveSmallest =
-            !prefix.lexicographicallyPrecedes(smallestUserKey) || smallestUserKey.starts(with: prefix)
+            !prefix.lexicographicallyPrecedes(smallestUserKey)
+            || smallestUserKey.starts(with: prefix)
         return isAtOrAboveSmallest && !largestUserKey.lexicographicallyPrecedes(prefix)
     }
 }

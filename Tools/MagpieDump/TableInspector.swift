@@ -36,7 +36,8 @@ struct TableInspector {
                 "table",
                 "ok: \(path): \(rows) rows, \(reader.bytes) bytes, digest \(Self.hex(digest))",
                 [
-                    ("file", .text(path)), ("rows", .number(rows)), ("bytes", .number(reader.bytes)),
+                    ("file", .text(path)), ("rows", .number(rows)),
+                    ("bytes", .number(reader.bytes)),
                     ("digest", .text(Self.hex(digest))),
                 ])
         }
@@ -101,7 +102,8 @@ struct TableInspector {
                 "properties",
                 "\(path) (\(keyspace), \(reader.bytes) bytes):\n" + lines.joined(separator: "\n"),
                 [("file", .text(path)), ("keyspaceName", .text(keyspace))]
-                    + fields.map { ($0.name, UInt64($0.value).map(JSON.number) ?? .text($0.value)) })
+                    + fields.map { ($0.name, UInt64($0.value).map(JSON.number) ?? .text($0.value)) }
+            )
         }
     }
 
@@ -191,7 +193,8 @@ struct TableInspector {
         let lower = keys.describe(tombstone.lower, keyspace: keyspace)
         let upper = keys.describe(tombstone.upper, keyspace: keyspace)
         report.add(
-            "rangeDelete", "  range delete from \(lower) to before \(upper)  seq \(tombstone.sequence)",
+            "rangeDelete",
+            "  range delete from \(lower) to before \(upper)  seq \(tombstone.sequence)",
             [
                 ("lower", .text(Hex.encode(tombstone.lower))),
                 ("upper", .text(Hex.encode(tombstone.upper))),

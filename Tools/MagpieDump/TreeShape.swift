@@ -53,7 +53,9 @@ struct TreeShape {
         for addition in edit.additions {
             let id = addition.summary.fileID
             if byID[id] != nil { return "a second addition of \(TableName.make(id))" }
-            if id >= edit.nextFileID { return "\(TableName.make(id)), whose id is not given out yet" }
+            if id >= edit.nextFileID {
+                return "\(TableName.make(id)), whose id is not given out yet"
+            }
             byID[id] = Listed(level: Int(addition.level), summary: addition.summary, offset: offset)
         }
         nextFileID = edit.nextFileID

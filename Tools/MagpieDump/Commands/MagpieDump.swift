@@ -17,7 +17,9 @@ struct MagpieDump: ParsableCommand {
               magpie-dump log verify ./data/log
               magpie-dump db find 8a6e0804-2bd0-4672-b79d-d97027f9071a ./data
             """,
-        subcommands: [TableCommands.self, LogCommands.self, ManifestCommands.self, TreeCommands.self])
+        subcommands: [
+            TableCommands.self, LogCommands.self, ManifestCommands.self, TreeCommands.self,
+        ])
 
     /// Parses, runs, and ends with the status that the discussion above promises.
     static func main() {

@@ -53,7 +53,8 @@ struct TreeCommands: ParsableCommand {
 
     struct Find: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Prints every manifest record and table that speaks of keys starting with KEY.",
+            abstract:
+                "Prints every manifest record and table that speaks of keys starting with KEY.",
             discussion: """
                 KEY is an identifier (all rows of that user or conversation) or hexadecimal bytes.
 
