@@ -153,4 +153,26 @@ import Testing
         #expect(again.hashes == [BlobWorld.hash(1)])
         #expect(again.damage.map(\.offset) == [location.offset])
     }
+
+    @Test("What a start shows is still there after power goes, even if a sync had failed before")
+    func shownIsDurable() throws {
+        for seed in 0..<40 as Range<UInt64> {
+            let disk = SimulatedFileSystem()
+            let store = try BlobWorld.open(disk, options: Self.options)
+            for number in [1, 2] as [UInt64] { try BlobWorld.put(store, number, count: 1000) }
+            // The sync fails, the pages turn clean: readable, but never written.
+            disk.inject(DiskFault([.sync], .inputOutput, on: ".volume"))
+            #expect(throws: BlobError.self) { try BlobWorld.put(store, 4, count: 1000) }
+            disk.kill()
+            disk.restart()
+            let second = try BlobWorld.open(disk, options: Self.options)
+            let shown = second.hashes
+            #expect(shown.count == 3)
+            disk.crash(seed: seed)
+            disk.restart()
+            let third = try BlobWorld.open(disk, options: Self.options)
+            #expect(third.hashes == shown && third.damage.isEmpty, "seed \(seed)")
+            for hash in shown { try third.verify(hash) }
+        }
+    }
 }
