@@ -74,6 +74,30 @@ package final class Gateway: Sendable {
         await services.triggerGracefulShutdown()
     }
 
-    /// Events that were dropped because an event loop could not keep up, since the start.
-    package var droppedEventCount: UInt64 { loops.all.reduce(0) { $0 + $1.droppedCount } }
+    /// What the WebSockets did since the start, over all event loops.
+    package var figures: GatewayFigures {
+        loops.all.reduce(into: GatewayFigures()) { $0.add($1.figures) }
+    }
+}
+
+/// Figures of the front end, for `/metrics` and `/status`.
+package struct GatewayFigures: Equatable, Sendable {
+    /// Open WebSockets, signed in or not.
+    package var sockets: UInt64 = 0
+    /// Messages and control frames from clients.
+    package var framesReceived: UInt64 = 0
+    /// Frames to clients, each receiver counted.
+    package var framesSent: UInt64 = 0
+    /// Bytes of those frames.
+    package var bytesSent: UInt64 = 0
+    /// Events that an event loop dropped because it could not keep up; sessions reconcile.
+    package var eventsDropped: UInt64 = 0
+
+    mutating func add(_ other: Self) {
+        sockets += other.sockets
+        framesReceived &+= other.framesReceived
+        framesSent &+= other.framesSent
+        bytesSent &+= other.bytesSent
+        eventsDropped &+= other.eventsDropped
+    }
 }

@@ -43,7 +43,8 @@ final class FakeNode: NodePort {
             expiresAtMs: FakeHost.wallMs + 3_600_000)
     }
 
-    static let conversation = ConversationID(high: 0x1234_5678_9ABC_8DEF, low: 0x8000_0000_0000_0001)
+    static let conversation = ConversationID(
+        high: 0x1234_5678_9ABC_8DEF, low: 0x8000_0000_0000_0001)
 
     /// Answers from another thread, as the port demands.
     private func reply<Value: Sendable>(
@@ -330,7 +331,8 @@ final class FakeUpload: UploadPort {
 
     func finish(answer: @escaping Answer<BlobView>) {
         let content = bytes.withLock { $0 }
-        let id = BlobID(high: 0x0042_0000_0000_8000, low: 0x8000_0000_0000_0000 | UInt64(content.count))
+        let id = BlobID(
+            high: 0x0042_0000_0000_8000, low: 0x8000_0000_0000_0000 | UInt64(content.count))
         node.state.withLock { $0.blobs[id] = (type, content) }
         let view = BlobView(
             blob: id, url: FakeLinks().url(for: id), size: UInt64(content.count), type: type,

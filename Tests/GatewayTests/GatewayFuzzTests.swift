@@ -30,7 +30,8 @@ struct GatewayFuzzTests {
         }
     }
 
-    @Test("10,000 mutated frames: each connection ends or goes on, none harms another",
+    @Test(
+        "10,000 mutated frames: each connection ends or goes on, none harms another",
         arguments: [1, 2] as [UInt64])
     func mutatedFrames(seed: UInt64) async throws {
         try await withGateway(node: FakeNode { $0.isRateLimited = false }) { gateway in
@@ -66,7 +67,8 @@ struct GatewayFuzzTests {
         }
     }
 
-    @Test("mutated requests are answered or cut off, and the next one is served",
+    @Test(
+        "mutated requests are answered or cut off, and the next one is served",
         arguments: [3, 4] as [UInt64])
     func mutatedRequests(seed: UInt64) async throws {
         let requests = [
@@ -99,7 +101,8 @@ struct GatewayFuzzTests {
         }
     }
 
-    @Test("bytes that are no HTTP get 400 and the end of the connection",
+    @Test(
+        "bytes that are no HTTP get 400 and the end of the connection",
         arguments: [
             "\u{0}\u{1}\u{2}\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "*3\r\n$3\r\nSET\r\n\r\n",
             "GET /\r\n\r\n",

@@ -49,7 +49,8 @@ struct ByteRangeTests {
 }
 
 struct MediaDispositionTests {
-    @Test("only harmless types are shown inline",
+    @Test(
+        "only harmless types are shown inline",
         arguments: [
             ("image/png", "inline"), ("IMAGE/JPEG; q=1", "inline"), ("video/mp4", "inline"),
             ("image/svg+xml", "attachment"), ("text/html", "attachment"),
@@ -60,7 +61,8 @@ struct MediaDispositionTests {
         #expect(MediaDisposition.of(type) == expected)
     }
 
-    @Test("a type that may not stand in a header is replaced",
+    @Test(
+        "a type that may not stand in a header is replaced",
         arguments: [
             ("image/png", "image/png"),
             ("text/plain; charset=utf-8", "text/plain; charset=utf-8"),
@@ -125,7 +127,8 @@ struct UpgradeRulesTests {
         #expect(Self.rules.decide(Self.head(path)) == .plain)
     }
 
-    @Test("an Origin must be this node's, the public URL's or a configured one",
+    @Test(
+        "an Origin must be this node's, the public URL's or a configured one",
         arguments: [
             ("http://node:8080", true), ("https://node:8080", true), ("HTTP://NODE:8080", true),
             ("https://app.example", true), ("https://chat.example", true),

@@ -18,7 +18,8 @@ struct MediaRoutesTests {
         return (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
     }
 
-    @Test("media comes back whole, in parts, and not at all when it is known",
+    @Test(
+        "media comes back whole, in parts, and not at all when it is known",
         arguments: [1, 70_000, 1_000_000])
     func roundTrip(count: Int) async throws {
         let content = Self.content(count)

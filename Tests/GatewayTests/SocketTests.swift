@@ -9,7 +9,9 @@ struct SocketTests {
     @Test("the upgrade answers the key and the subprotocol, then says hello")
     func upgrade() async throws {
         try await withGateway { gateway in
-            for (offer, isText) in [(nil, true), ("magpie.v1.json", true), ("magpie.v1.proto", false)]
+            for (offer, isText) in [
+                (nil, true), ("magpie.v1.json", true), ("magpie.v1.proto", false),
+            ]
                 as [(String?, Bool)]
             {
                 let connection = try await gateway.connect()

@@ -45,6 +45,10 @@ final class TestConnection {
 
     func close() { channel.close(promise: nil) }
 
+    /// Reads nothing more from the system until `resume`.
+    func pause() async throws { try await channel.setOption(.autoRead, value: false).get() }
+    func resume() async throws { try await channel.setOption(.autoRead, value: true).get() }
+
     func send(_ bytes: [UInt8]) { channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil) }
     func send(_ text: String) { send([UInt8](text.utf8)) }
 

@@ -39,7 +39,8 @@ enum ByteRange: Equatable {
 
     /// Digits only: `UInt64.init` would take a sign.
     private static func number(_ text: Substring) -> UInt64? {
-        guard !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
+        guard !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) })
+        else { return nil }
         return UInt64(text)
     }
 }

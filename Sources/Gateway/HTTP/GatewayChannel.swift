@@ -59,7 +59,8 @@ struct GatewayChannel: ServerChildChannel, HTTPChannelHandler {
         let idle = configuration.idleTimeout
         let loops = loops
         let entrance = EntranceHandler(
-            rules: rules, configuration: configuration, codec: EntranceHandler.HTTPCodec(encoder: encoder, decoder: decoder),
+            rules: rules, configuration: configuration,
+            codec: EntranceHandler.HTTPCodec(encoder: encoder, decoder: decoder),
             makeSocket: { request, channel in
                 try loops.loop(of: channel.eventLoop).makeSocket(request, channel)
             },

@@ -213,7 +213,9 @@ final class EntranceHandler: ChannelInboundHandler, RemovableChannelHandler {
             switch state {
             case .waiting: context.close(promise: nil)
             case .http: closeLater(context, after: configuration.shutdownTimeout)
-            case .accepting, .refused, .socket: break
+            case .accepting:
+                refuse(context, ServiceError(.unavailable, "this node is stopping"))
+            case .refused, .socket: break
             }
         }
         context.fireUserInboundEventTriggered(event)

@@ -39,11 +39,14 @@ final class SocketHandler: ChannelInboundHandler, RemovableChannelHandler {
     private var armedTick: UInt64?
     private var isDirty = false
     private var isGone = false
+    /// The stream broke a rule of framing: nothing more is read from it.
+    private var isBroken = false
 
     /// Bytes handed to the channel, and how many of them the system has taken.
     private var writtenBytes = 0
     private var takenBytes = 0
     private var progressMs: Milliseconds = 0
+    private var measuredTurn: UInt64 = 0
 
     init(slot: UInt64, loop: SocketLoop, request: UpgradeRequest, channel: any Channel) {
         self.slot = slot
@@ -70,22 +73,25 @@ final class SocketHandler: ChannelInboundHandler, RemovableChannelHandler {
             try? options.setOption(.maxMessagesPerRead, value: 2)
             try? options.setOption(.allowRemoteHalfClosure, value: false)
         }
+        loop.beginTurn()
         loop.add(self)
         perform(machine.opened(at: moment()))
         flush()
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
-        leave(isClean: false)
+        leave()
         self.context = nil
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        leave(isClean: false)
+        leave()
         context.fireChannelInactive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !isBroken else { return }
+        loop.beginTurn()
         var input = unwrapInboundIn(data)
         do {
             while !isGone, let event = try decoder.next(from: &input) { take(event) }
@@ -101,6 +107,7 @@ final class SocketHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable, !isGone {
+            loop.beginTurn()
             perform(machine.tick(at: moment()))
             flush()
         }
@@ -110,6 +117,7 @@ final class SocketHandler: ChannelInboundHandler, RemovableChannelHandler {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {
         case is ChannelShouldQuiesceEvent:
+            loop.beginTurn()
             loop.stopAccepting()
             perform(
                 machine.shutDown(
@@ -153,11 +161,13 @@ final class SocketHandler: ChannelInboundHandler, RemovableChannelHandler {
         guard isDirty else { return }
         isDirty = false
         context?.flush()
+        measure()
     }
 
     // MARK: Input
 
     private func take(_ event: WebSocketEvent) {
+        loop.countReceived()
         switch event {
         case .text(let payload): take(payload, encoding == .json)
         case .binary(let payload): take(payload, encoding == .binary)
@@ -204,10 +214,12 @@ final class SocketHandler: ChannelInboundHandler, RemovableChannelHandler {
             .invalidCloseCode:
             perform(machine.receivedMalformed(.unreadable, at: moment()))
         }
-        // The stream cannot be read any more, so the peer's close frame will not be seen: cut the
-        // connection once what explains it is out.
+        // The peer's close frame cannot be found in a broken stream. End this side's half behind
+        // what explains it and let the peer end the other; to drop the connection while bytes
+        // arrive would reset it, and the explanation might be lost.
+        isBroken = true
         flush()
-        closeWhenWritten()
+        context?.close(mode: .output, promise: nil)
     }
 
     private func peerClosed(_ code: WebSocketCloseCode?) {
@@ -236,9 +248,11 @@ final class SocketHandler: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
-    private func leave(isClean: Bool) {
+    /// The connection is gone. After a close handshake the session has ended already.
+    private func leave() {
         guard !isGone else { return }
-        perform(machine.peerClosed(isClean: isClean, at: moment()))
+        loop.beginTurn()
+        perform(machine.peerClosed(isClean: false, at: moment()))
         isGone = true
         loop.remove(self)
     }
@@ -281,6 +295,7 @@ final class SocketHandler: ChannelInboundHandler, RemovableChannelHandler {
     private func write(_ frame: ByteBuffer) {
         guard !isGone, let context else { return }
         writtenBytes &+= frame.readableBytes
+        loop.countSent(bytes: frame.readableBytes)
         context.write(wrapOutboundOut(frame), promise: nil)
         guard !isDirty else { return }
         isDirty = true
@@ -290,18 +305,21 @@ final class SocketHandler: ChannelInboundHandler, RemovableChannelHandler {
     // MARK: Time and backlog
 
     private func moment() -> SessionMoment {
-        let now = loop.nowMs
-        if takenBytes != writtenBytes {
-            let unsent = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
-            let taken = writtenBytes &- unsent
-            if taken != takenBytes { progressMs = now }
-            takenBytes = taken
-        }
+        if takenBytes != writtenBytes, measuredTurn != loop.turn { measure() }
         let unsent = writtenBytes &- takenBytes
-        if unsent == 0 { progressMs = now }
+        if unsent == 0 { progressMs = loop.nowMs }
         return SessionMoment(
-            nowMs: now, wallMs: loop.host.wallMilliseconds(), unsentBytes: unsent,
-            progressMs: progressMs)
+            nowMs: loop.nowMs, wallMs: loop.wallMs, unsentBytes: unsent, progressMs: progressMs)
+    }
+
+    /// Asks the channel for its backlog: once a turn at the most before the writes of that turn,
+    /// and once behind its flush.
+    private func measure() {
+        measuredTurn = loop.turn
+        let unsent = (try? channel.syncOptions?.getOption(.bufferedWritableBytes)) ?? 0
+        let taken = writtenBytes &- unsent
+        if taken != takenBytes { progressMs = loop.nowMs }
+        takenBytes = taken
     }
 
     /// Keeps an entry in the wheel at or before the next deadline.

@@ -37,12 +37,21 @@ final class SocketLoop: DeliveryLoop, @unchecked Sendable {
     let host: any GatewayHost
     let configuration: GatewayConfiguration
     private let inbox = Mutex(Inbox())
+    private let openCount = Atomic<Int>(0)
+    private let receivedCount = Atomic<UInt64>(0)
+    private let sentCount = Atomic<UInt64>(0)
+    private let sentBytes = Atomic<UInt64>(0)
 
     private var sockets: [UInt64: SocketHandler] = [:]
     private var nextSlot: UInt64 = 1
     private var wheel = TimingWheel(span: SocketLoop.wheelTicks)
     private var ticker: RepeatedTask?
     private var tickNumber: UInt64 = 0
+    /// Counts turns: what is measured once a turn remembers which.
+    private(set) var turn: UInt64 = 0
+    /// The time at the start of this turn: a clock that never goes back, and the clients' clock.
+    private(set) var nowMs: Milliseconds = 0
+    private(set) var wallMs: Milliseconds = 0
     private var dirty: [SocketHandler] = []
     private var isStopping = false
     /// Jitter of waits.
@@ -62,8 +71,12 @@ final class SocketLoop: DeliveryLoop, @unchecked Sendable {
         jitter = SplitMix64(seed: host.randomSeed())
     }
 
-    /// A clock that never goes back.
-    var nowMs: Milliseconds { NIODeadline.now().uptimeNanoseconds / 1_000_000 }
+    /// Reads the clocks. Every entry from outside begins with it.
+    func beginTurn() {
+        turn &+= 1
+        nowMs = NIODeadline.now().uptimeNanoseconds / 1_000_000
+        wallMs = host.wallMilliseconds()
+    }
 
     // MARK: From any thread
 
@@ -86,8 +99,22 @@ final class SocketLoop: DeliveryLoop, @unchecked Sendable {
         if wakes { eventLoop.execute { self.drain() } }
     }
 
-    /// Events dropped because the loop could not keep up.
-    var droppedCount: UInt64 { inbox.withLock { $0.dropped } }
+    /// What the loop did since the start.
+    var figures: GatewayFigures {
+        GatewayFigures(
+            sockets: UInt64(max(0, openCount.load(ordering: .relaxed))),
+            framesReceived: receivedCount.load(ordering: .relaxed),
+            framesSent: sentCount.load(ordering: .relaxed),
+            bytesSent: sentBytes.load(ordering: .relaxed),
+            eventsDropped: inbox.withLock { $0.dropped })
+    }
+
+    func countReceived() { receivedCount.wrappingAdd(1, ordering: .relaxed) }
+
+    func countSent(bytes: Int) {
+        sentCount.wrappingAdd(1, ordering: .relaxed)
+        sentBytes.wrappingAdd(UInt64(bytes), ordering: .relaxed)
+    }
 
     // MARK: On the loop
 
@@ -107,6 +134,7 @@ final class SocketLoop: DeliveryLoop, @unchecked Sendable {
     func add(_ socket: SocketHandler) {
         eventLoop.assertInEventLoop()
         sockets[socket.slot] = socket
+        openCount.wrappingAdd(1, ordering: .relaxed)
         if ticker == nil {
             let tick = TimeAmount.milliseconds(Int64(Self.tickMs))
             ticker = eventLoop.scheduleRepeatedTask(initialDelay: tick, delay: tick) { _ in
@@ -117,19 +145,18 @@ final class SocketLoop: DeliveryLoop, @unchecked Sendable {
 
     func remove(_ socket: SocketHandler) {
         eventLoop.assertInEventLoop()
-        sockets[socket.slot] = nil
+        guard sockets.removeValue(forKey: socket.slot) != nil else { return }
+        openCount.wrappingSubtract(1, ordering: .relaxed)
         guard sockets.isEmpty else { return }
+        dirty = []
         // No sockets, no ticks: an idle loop sleeps, and a stopping one can end.
         ticker?.cancel()
         ticker = nil
     }
 
-    var socketCount: Int { sockets.count }
-
     /// The tick at which `deadlineMs` has passed.
     func tick(at deadlineMs: Milliseconds) -> UInt64 {
-        let now = nowMs
-        let wait = deadlineMs > now ? deadlineMs - now : 0
+        let wait = deadlineMs > nowMs ? deadlineMs - nowMs : 0
         return tickNumber + 1 + wait / Self.tickMs
     }
 
@@ -141,12 +168,14 @@ final class SocketLoop: DeliveryLoop, @unchecked Sendable {
     }
 
     private func tick() {
+        beginTurn()
         tickNumber += 1
         for slot in wheel.advance() { sockets[slot]?.wake(tick: tickNumber) }
         flush()
     }
 
     private func drain() {
+        beginTurn()
         let (deliveries, answers) = inbox.withLock { inbox in
             inbox.isScheduled = false
             defer {
