@@ -1,4 +1,3 @@
-import Glibc
 import Platform
 import Testing
 
@@ -9,7 +8,7 @@ enum Golden {
         "\(#filePath)".split(separator: "/").dropLast()
         .reduce("") { "\($0)/\($1)" } + "/Golden"
 
-    private static let isRewriting = getenv("MAGPIE_REWRITE") != nil
+    private static let isRewriting = ProcessEnvironment.value("MAGPIE_REWRITE") != nil
 
     static func check(_ name: String, _ bytes: [UInt8]) throws {
         let files = LinuxFileSystem()

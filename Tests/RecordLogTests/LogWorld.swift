@@ -56,30 +56,30 @@ final class LogWorld {
         headerNumber.withLock { $0 = 0 }
         let log = try SegmentLog.recover(
             fileSystem: disk, directory: "/log", options: options, lane: lane,
-            segmentHeader: { [weak self] in self?.headerPayload() ?? [] }
-        ) { (position, type, payload) throws(LogError) in
-            if let last = seen.positions.last, last >= position {
-                seen.problems.append("\(position) after \(last)")
-            }
-            seen.positions.append(position)
-            let number = UInt64(littleEndian: payload.loadUnaligned(as: UInt64.self))
-            if type == RecordFormat.segmentHeaderType {
-                if !seen.headers.isEmpty, number != self.headerNumber.withLock({ $0 }) {
-                    seen.problems.append("header at \(position) says \(number)")
+            segmentHeader: { [weak self] in self?.headerPayload() ?? [] },
+            visit: { (position, type, payload) throws(LogError) in
+                if let last = seen.positions.last, last >= position {
+                    seen.problems.append("\(position) after \(last)")
                 }
-                seen.headers.append(number)
-                self.firstOfSegment[position.segment] = number
-            } else {
-                if [UInt8](payload) != Self.payload(number) || type != UInt8(1 + number % 200) {
-                    seen.problems.append("record \(number) has other bytes")
+                seen.positions.append(position)
+                let number = UInt64(littleEndian: payload.loadUnaligned(as: UInt64.self))
+                if type == RecordFormat.segmentHeaderType {
+                    if !seen.headers.isEmpty, number != self.headerNumber.withLock({ $0 }) {
+                        seen.problems.append("header at \(position) says \(number)")
+                    }
+                    seen.headers.append(number)
+                    self.firstOfSegment[position.segment] = number
+                } else {
+                    if [UInt8](payload) != Self.payload(number) || type != UInt8(1 + number % 200) {
+                        seen.problems.append("record \(number) has other bytes")
+                    }
+                    if seen.headers.isEmpty { seen.problems.append("no header before \(number)") }
+                    seen.numbers.append(number)
+                    self.headerNumber.withLock { $0 = number + 1 }
                 }
-                if seen.headers.isEmpty { seen.problems.append("no header before \(number)") }
-                seen.numbers.append(number)
-                self.headerNumber.withLock { $0 = number + 1 }
-            }
-            // A header may be all that is left of what came before.
-            self.headerNumber.withLock { $0 = max($0, number) }
-        }
+                // A header may be all that is left of what came before.
+                self.headerNumber.withLock { $0 = max($0, number) }
+            })
         self.log = log
         next = headerNumber.withLock { $0 }
         synced = next

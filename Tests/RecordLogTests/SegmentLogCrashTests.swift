@@ -1,4 +1,3 @@
-import Glibc
 import Platform
 import Simulation
 import Testing
@@ -8,7 +7,7 @@ import Testing
 /// Power goes at every operation of a script that appends, syncs, marks, rotates, releases and
 /// reuses: what is recovered is a prefix that holds everything synced.
 @Suite struct SegmentLogCrashTests {
-    private static let seedsMax: UInt64 = getenv("MAGPIE_LONG") == nil ? 1 : 40
+    private static let seedsMax: UInt64 = ProcessEnvironment.value("MAGPIE_LONG") == nil ? 1 : 40
 
     /// Runs one life: start, script; what was known when it ended.
     private static func live(

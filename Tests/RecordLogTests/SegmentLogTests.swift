@@ -170,10 +170,10 @@ import Testing
                 var seen: [UInt8] = []
                 let log = try SegmentLog.recover(
                     fileSystem: disk, directory: "/log",
-                    options: SegmentLogOptions(segmentBytes: 16_384), segmentHeader: { [] }
-                ) { (_, type, payload) throws(LogError) in
-                    if type == 1, let life = payload.first { seen.append(life) }
-                }
+                    options: SegmentLogOptions(segmentBytes: 16_384), segmentHeader: { [] },
+                    visit: { (_, type, payload) throws(LogError) in
+                        if type == 1, let life = payload.first { seen.append(life) }
+                    })
                 return (log, seen)
             }
             // Records of one size, so that those of the second life lie exactly on the first's.
@@ -356,10 +356,10 @@ import Testing
             var seen: [UInt64] = []
             let log = try SegmentLog.recover(
                 fileSystem: files, directory: directory, options: options, lane: lane,
-                segmentHeader: { [] }
-            ) { (_, type, payload) throws(LogError) in
-                if type == 1 { seen.append(UInt64(payload.count)) }
-            }
+                segmentHeader: { [] },
+                visit: { (_, type, payload) throws(LogError) in
+                    if type == 1 { seen.append(UInt64(payload.count)) }
+                })
             #expect(seen.suffix(3) == Array(0..<next).suffix(3))
             for _ in 0..<40 {
                 let position = try #require(
