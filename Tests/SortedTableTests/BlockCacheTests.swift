@@ -45,7 +45,7 @@ struct BlockCacheTests {
         let hotFile = MemoryFile()
         let coldFile = MemoryFile()
         try table(rows: 1000, fileID: 1, to: hotFile)
-        try table(rows: 30_000, fileID: 2, to: coldFile)
+        try table(rows: 12_000, fileID: 2, to: coldFile)
         let cache = BlockCache(budgetBytes: 600_000, shardsMax: 1)
         let hot = try TableReader.open(file: hotFile, fileID: 1, cache: cache)
         let cold = try TableReader.open(file: coldFile, fileID: 2, cache: cache)

@@ -24,3 +24,13 @@ enum Golden {
         #expect(got == stored.count && stored == bytes, "\(name) differs from what the code writes")
     }
 }
+
+/// `MAGPIE_LONG=1` tries many more seeds.
+enum Long {
+    private static let isOn = getenv("MAGPIE_LONG") != nil
+
+    /// `count` seeds from `start` on, in the long run twenty times as many.
+    static func seeds(_ start: UInt64, _ count: UInt64) -> Range<UInt64> {
+        start..<(start + (isOn ? count * 20 : count))
+    }
+}

@@ -48,9 +48,9 @@ struct TableFormatTests {
     @Test("has a digest that says 256 KiB pieces in a chain")
     func chainsDigest() throws {
         var maker = TableMaker(seed: 4)
-        var model = maker.table(rows: 6000, style: 2)
+        var model = maker.table(rows: 5000, style: 2)
         model.options.isCompressed = false
-        for number in model.rows.indices { model.rows[number].value = maker.bytes(90) }
+        for number in model.rows.indices { model.rows[number].value = maker.bytes(100) }
         let file = MemoryFile()
         let summary = try model.write(fileID: 0x2A, to: file)
         #expect(file.bytes.count > 2 * TableFormat.digestPieceBytes)

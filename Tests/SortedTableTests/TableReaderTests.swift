@@ -5,7 +5,9 @@ import Testing
 
 @Suite("A table")
 struct TableReaderTests {
-    @Test("answers as a sorted array does, for random tables and options", arguments: 0..<60)
+    @Test(
+        "answers as a sorted array does, for random tables and options",
+        arguments: Long.seeds(0, 60))
     func agreesWithModel(seed: UInt64) throws {
         var maker = TableMaker(seed: seed)
         let model = maker.table(rows: maker.pick([1, 3, 17, 40, 300]))
@@ -35,7 +37,7 @@ struct TableReaderTests {
         }
     }
 
-    @Test("moves as a cursor over a sorted array does, both ways", arguments: 100..<160)
+    @Test("moves as a cursor over a sorted array does, both ways", arguments: Long.seeds(10000, 60))
     func walksLikeModel(seed: UInt64) throws {
         var maker = TableMaker(seed: seed)
         let model = maker.table(rows: maker.pick([1, 2, 16, 33, 200]))
@@ -44,7 +46,7 @@ struct TableReaderTests {
         let cache = BlockCache(budgetBytes: maker.pick([0, 5000, 1 << 20]))
         let iterator = try TableReader.open(file: file, fileID: 7, cache: cache).makeIterator()
         var place: Int?
-        for step in 0..<600 {
+        for step in 0..<300 {
             switch maker.below(12) {
             case 0:
                 try iterator.seekToFirst()
@@ -90,7 +92,9 @@ struct TableReaderTests {
         }
     }
 
-    @Test("walks backward over exactly the rows it walks forward over", arguments: 200..<215)
+    @Test(
+        "walks backward over exactly the rows it walks forward over",
+        arguments: Long.seeds(20000, 15))
     func reversesForwardWalk(seed: UInt64) throws {
         var maker = TableMaker(seed: seed)
         let model = maker.table(rows: 250)
@@ -108,7 +112,8 @@ struct TableReaderTests {
     }
 
     @Test(
-        "never denies a prefix that it has, and denies most that it has not", arguments: 300..<320)
+        "never denies a prefix that it has, and denies most that it has not",
+        arguments: Long.seeds(30000, 20))
     func knowsPrefixes(seed: UInt64) throws {
         var maker = TableMaker(seed: seed)
         var model = maker.table(rows: 300, style: maker.pick([0, 1, 2]))

@@ -6,8 +6,9 @@ import Replication
 
 /// The `log` commands: segments of the replicated log, read only.
 ///
-/// A segment's own marks prove rot inside it. Between segments, each header says where the log left
-/// the one before (layout: `docs/formats/record-log.md`), so a predecessor that ends earlier is rot.
+/// A segment's own marks prove rot inside it. Between segments, each header says where the log
+/// left the one before (its layout is drawn in RecordLog's `SegmentHeader`), so a predecessor that
+/// ends earlier is rot.
 struct LogInspector {
     let places: Places
     let report: Report
@@ -151,8 +152,8 @@ struct LogInspector {
         let life = segment.header == nil ? "never came to life" : "ok"
         report.add(
             "segment",
-            "\(life): \(segment.path): \(segment.records) records up to \(segment.end), durable mark "
-                + "\(segment.mark), \(segment.cutBytes) bytes behind that are no records",
+            "\(life): \(segment.path): \(segment.records) records up to \(segment.end), "
+                + "durable mark \(segment.mark), then \(segment.cutBytes) bytes without records",
             [
                 ("file", .text(segment.path)), ("isAlive", .flag(segment.header != nil)),
                 ("records", .number(segment.records)), ("end", .number(segment.end)),

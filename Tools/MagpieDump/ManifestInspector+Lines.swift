@@ -18,12 +18,11 @@ extension ManifestInspector {
         addState(edit.state)
         for removal in edit.removals {
             let name = TableName.make(removal.fileID)
+            let keyspace = KeyText.keyspaceName(removal.keyspace)
             report.add(
-                "remove",
-                "    remove \(name)  \(KeyText.keyspaceName(removal.keyspace)) level \(removal.level)",
+                "remove", "    remove \(name)  \(keyspace) level \(removal.level)",
                 [
-                    ("table", .text(name)),
-                    ("keyspace", .text(KeyText.keyspaceName(removal.keyspace))),
+                    ("table", .text(name)), ("keyspace", .text(keyspace)),
                     ("level", .number(UInt64(removal.level))),
                 ])
         }
@@ -45,15 +44,16 @@ extension ManifestInspector {
             return
         }
         for position in positions {
+            let hash = TableInspector.hex(position.hash)
             report.add(
                 "shard",
                 "    shard \(position.shard)  replica \(position.replica)  applied "
-                    + "\(position.index)/\(position.term)  hash \(TableInspector.hex(position.hash))",
+                    + "\(position.index)/\(position.term)  hash \(hash)",
                 [
                     ("shard", .number(UInt64(position.shard))),
                     ("replica", .number(position.replica)), ("index", .number(position.index)),
                     ("term", .number(position.term)),
-                    ("hash", .text(TableInspector.hex(position.hash))),
+                    ("hash", .text(hash)),
                 ])
         }
     }

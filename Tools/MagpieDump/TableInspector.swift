@@ -17,8 +17,8 @@ struct TableInspector {
         }
     }
 
-    /// Opens a table under the id of its name, or, when its name is not a table's, under the id that
-    /// it states itself.
+    /// Opens a table under the id of its name, or, when its name is not a table's, under the id
+    /// that it states itself.
     func open(_ path: String) throws -> TableReader {
         let file = try places.fileSystem.open(path, .read)
         let name = Places.name(path)
@@ -211,8 +211,8 @@ struct TableInspector {
         }
         report.add(
             "block",
-            "  \(block.handle.offset)  \(block.role)  \(block.handle.bytes) bytes \(block.encoding), "
-                + "\(block.contentBytes) expanded, \(block.rows) rows\(range)",
+            "  \(block.handle.offset)  \(block.role)  \(block.handle.bytes) bytes "
+                + "\(block.encoding), \(block.contentBytes) expanded, \(block.rows) rows\(range)",
             [
                 ("offset", .number(block.handle.offset)), ("role", .text("\(block.role)")),
                 ("bytes", .number(UInt64(block.handle.bytes))),

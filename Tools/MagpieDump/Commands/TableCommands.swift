@@ -25,20 +25,20 @@ struct TableCommands: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Prints rows in order.",
             discussion: """
-                Keys on the command line are identifiers (all rows of that user or conversation) or \
-                hexadecimal bytes.
+                Keys on the command line are identifiers (all rows of that user or \
+                conversation) or hexadecimal bytes.
 
                 Example: magpie-dump sst scan 00000000000000ab.sst --from 0005c0ff --limit 50
                 """)
         @Argument(help: "Table files or directories.") var paths: [String]
         @Option(help: "The first user key.") var from: String?
         @Option(help: "The user key to stop before.") var to: String?
-        @Option(help: "Rows at most, of each path.") var limit: Int = .max
+        @Option(help: "Rows at most, of each path.") var limit: Int?
         @Flag(help: "Leave out the values.") var keysOnly = false
         @OptionGroup var common: CommonOptions
 
         func validate() throws {
-            if limit < 0 { throw ValidationError("--limit is not negative") }
+            if let limit, limit < 0 { throw ValidationError("--limit is not negative") }
         }
 
         func run() throws {
@@ -48,7 +48,7 @@ struct TableCommands: ParsableCommand {
                 let inspector = TableInspector(places: places, report: report, keys: keys)
                 for path in paths {
                     try inspector.scan(
-                        path, from: lower, to: upper, limit: limit, showsValues: !keysOnly)
+                        path, from: lower, to: upper, limit: limit ?? .max, showsValues: !keysOnly)
                 }
             }
         }
