@@ -26,6 +26,8 @@ let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let signals = Target.Dependency.product(
+    name: "UnixSignals", package: "swift-service-lifecycle")
 let lifecycle = Target.Dependency.product(
     name: "ServiceLifecycle", package: "swift-service-lifecycle")
 
@@ -125,7 +127,7 @@ let package = Package(
             "MagpieServer",
             [
                 "Bytes", "Platform", "ChatModel", "ChatNode", "Session", "Gateway", logging,
-                lifecycle, nioCore, nioPosix,
+                lifecycle, nioCore, nioPosix, signals,
             ],
             resources: webClient.map { .embedInCode("Web/" + $0) }),
         library(

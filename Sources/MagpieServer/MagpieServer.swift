@@ -6,6 +6,7 @@ import NIOPosix
 import Platform
 import ServiceLifecycle
 import Synchronization
+import UnixSignals
 
 /// The composition root: opens the node on the real disk, puts the front end before it, and takes
 /// both down in order.

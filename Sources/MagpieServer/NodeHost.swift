@@ -2,6 +2,7 @@ import ChatModel
 import ChatNode
 import Gateway
 import Platform
+import Session
 import Synchronization
 
 /// What the front end needs from the program: time, chance, and how the node is.

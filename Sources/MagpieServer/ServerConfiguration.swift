@@ -1,5 +1,5 @@
-package import ChatModel
-package import ChatNode
+import ChatModel
+import ChatNode
 import Foundation
 
 /// What `magpie serve` is told: from the command line, or a configuration file, flags first.

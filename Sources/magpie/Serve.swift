@@ -45,7 +45,18 @@ struct Serve: AsyncParsableCommand {
     var memory: Int?
 
     @Option(help: "How much is logged on standard error: trace, debug, info, warning, error.")
-    var logLevel: Logger.Level = .warning
+    var logLevel: LogLevel = .warning
+
+    /// swift-log's levels, by name.
+    enum LogLevel: String, ExpressibleByArgument, CaseIterable {
+        case trace
+        case debug
+        case info
+        case notice
+        case warning
+        case error
+        case critical
+    }
 
     /// On or off.
     enum Switch: String, ExpressibleByArgument, CaseIterable {
@@ -66,13 +77,12 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         var logger = Logger(label: "magpie")
-        logger.logLevel = logLevel
+        logger.logLevel = Logger.Level(rawValue: logLevel.rawValue) ?? .warning
         let server = MagpieServer(try settings(), logger: logger)
         do {
             try await server.run(
                 onReady: { url in
-                    print("ready \(url)")
-                    fflush(stdout)
+                    FileHandle.standardOutput.write(Data("ready \(url)\n".utf8))
                 },
                 onFailure: { message in
                     complain(message)
@@ -104,8 +114,6 @@ struct Serve: AsyncParsableCommand {
         return settings
     }
 }
-
-extension Logger.Level: @retroactive ExpressibleByArgument {}
 
 /// One line on standard error.
 private func complain(_ message: String) {

@@ -58,13 +58,17 @@ enum House {
                 "Foundation", "FoundationEssentials", "SwiftProtobuf", "NIOHTTPTypes",
                 "NIOHTTPTypesHTTP1",
             ])),
+        "magpie": room(
+            6, ["MagpieServer"], ["ArgumentParser", "Logging", "Foundation"]),
         "MagpieServer": room(
             5,
             storage.union([
                 "ChatModel", "Secrets", "BlobStore", "Presence", "FanOut", "ShardStore",
                 "ChatEngine", "Session", "ChatNode", "Gateway", "WireProtocol",
             ]),
-            nio.union(["Logging", "ServiceLifecycle", "Hummingbird"])),
+            nio.union([
+                "Logging", "ServiceLifecycle", "UnixSignals", "Foundation",
+            ])),
         "MagpieClient": room(
             5,
             ["Platform", "ChatModel", "RecordLog", "Secrets", "WireProtocol", "WebSocketCodec"],
