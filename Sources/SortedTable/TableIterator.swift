@@ -177,11 +177,7 @@ package final class TableIterator {
         try enterPartition(partition)
         guard let index else { return false }
         let entry = index.lowerBound(userKey, trailer)
-        guard entry < index.rowCount else {
-            let handle = reader.root.handle(partition)
-            throw reader.loader.corrupt(
-                handle.offset, "a last separator equal to the root's", "one below it")
-        }
+        guard entry < index.rowCount else { throw reader.wrongSeparator(partition) }
         try enterBlock(entry: entry)
         return true
     }

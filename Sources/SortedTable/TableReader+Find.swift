@@ -36,7 +36,7 @@ extension TableReader {
         }
         let index = try block(root.handle(partition), .index)
         let entry = index.lowerBound(userKey, trailer)
-        guard entry < index.rowCount else { return nil }
+        guard entry < index.rowCount else { throw wrongSeparator(partition) }
         let data = try block(index.handle(entry), .data)
         defer { withExtendedLifetime(data) {} }
         // A row at or above the search key with this user key can only be in this block: see the
@@ -50,6 +50,12 @@ extension TableReader {
             kind: RowKind(rawValue: UInt8(truncatingIfNeeded: found)) ?? .delete,
             sequence: found &>> 8,
             value: UnsafeRawBufferPointer(start: row.value, count: row.valueBytes), pin: data)
+    }
+
+    /// The error of an index whose last separator is below the root's.
+    func wrongSeparator(_ partition: Int) -> TableError {
+        loader.corrupt(
+            root.handle(partition).offset, "a last separator equal to the root's", "one below it")
     }
 
     /// Hands the newest row of a user key at or below `sequence` to `body`, and answers what that
