@@ -1,5 +1,5 @@
-package import ChatModel
 internal import Bytes
+package import ChatModel
 package import NIOCore
 internal import NIOPosix
 package import Platform

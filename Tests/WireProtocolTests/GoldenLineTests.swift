@@ -15,12 +15,22 @@ struct GoldenLineTests {
     static let clientLines: [String] = [
         #"{}"#,
         #"{"id":"1","auth":{"token":"t.o.k"}}"#,
-        #"{"id":"2","auth":{"ticket":"one","resume":{"epoch":"7","feed":"1152921504606846976","have":{"\#(c)":"9"}}}}"#,
-        #"{"id":"3","send":{"conversation":"\#(c)","cid":"\#(cid)","text":"hello 你好 🐦","replyTo":"3","mentions":["\#(p)"],"media":[{"blob":"\#(b)","name":"bird.png"}]}}"#,
+        #"""
+        {"id":"2","auth":{"ticket":"one","resume":{"epoch":"7",\#
+        "feed":"1152921504606846976","have":{"\#(c)":"9"}}}}
+        """#,
+        #"""
+        {"id":"3","send":{"conversation":"\#(c)","cid":"\#(cid)","text":"hello 你好 🐦",\#
+        "replyTo":"3","mentions":["\#(p)"],"media":[{"blob":"\#(b)",\#
+        "name":"bird.png"}]}}
+        """#,
         #"{"send":{"user":"\#(p)","cid":"\#(cid)","text":"hi"}}"#,
         #"{"id":"4","edit":{"conversation":"\#(c)","target":"5","cid":"\#(cid)","text":"new"}}"#,
         #"{"id":"5","erase":{"conversation":"\#(c)","target":"5","cid":"\#(cid)","forAll":true}}"#,
-        #"{"id":"6","mark":{"marks":[{"conversation":"\#(c)","delivered":"0"},{"conversation":"\#(c)","read":"18446744073709551615"}]}}"#,
+        #"""
+        {"id":"6","mark":{"marks":[{"conversation":"\#(c)","delivered":"0"},{\#
+        "conversation":"\#(c)","read":"18446744073709551615"}]}}
+        """#,
         #"{"typing":{"conversation":"\#(c)"}}"#,
         #"{"id":"7","pull":{"conversation":"\#(c)"}}"#,
         #"{"id":"8","pull":{"conversation":"\#(c)","before":"0","limit":1}}"#,
@@ -35,32 +45,69 @@ struct GoldenLineTests {
     ]
 
     static let media =
-        #"{"blob":"\#(b)","name":"bird.png","url":"/media/\#(b)?s=1","type":"image/png","size":"8589934592","width":4}"#
+        #"""
+        {"blob":"\#(b)","name":"bird.png","url":"/media/\#(b)?s=1","type":"image/png",\#
+        "size":"8589934592","width":4}
+        """#
     static let stamp = #""from":"\#(u)","atMs":"1700000000000""#
     static let entryLines: [String] = [
-        #"{"conversation":"\#(c)","seq":"2","m":"1","cid":"\#(cid)",\#(stamp),"message":{"text":"hello","replyTo":"1","mentions":["\#(p)"],"media":[\#(media)],"editedAtMs":"5","revision":"4"}}"#,
-        #"{"conversation":"\#(c)","seq":"3","m":"2","cid":"\#(cid)",\#(stamp),"message":{"erased":true,"revision":"9"}}"#,
-        #"{"conversation":"\#(c)","seq":"4","m":"3","cid":"\#(cid)",\#(stamp),"edit":{"target":"2","text":"hullo","media":[\#(media)]}}"#,
-        #"{"conversation":"\#(c)","seq":"5","m":"4","cid":"\#(cid)",\#(stamp),"erase":{"target":"3"}}"#,
-        #"{"conversation":"\#(c)","seq":"1","m":"0",\#(stamp),"membership":{"user":"\#(p)","change":"JOINED","role":"OWNER"}}"#,
+        #"""
+        {"conversation":"\#(c)","seq":"2","m":"1","cid":"\#(cid)",\#(stamp),\#
+        "message":{"text":"hello","replyTo":"1","mentions":["\#(p)"],\#
+        "media":[\#(media)],"editedAtMs":"5","revision":"4"}}
+        """#,
+        #"""
+        {"conversation":"\#(c)","seq":"3","m":"2","cid":"\#(cid)",\#(stamp),\#
+        "message":{"erased":true,"revision":"9"}}
+        """#,
+        #"""
+        {"conversation":"\#(c)","seq":"4","m":"3","cid":"\#(cid)",\#(stamp),"edit":{\#
+        "target":"2","text":"hullo","media":[\#(media)]}}
+        """#,
+        #"""
+        {"conversation":"\#(c)","seq":"5","m":"4","cid":"\#(cid)",\#(stamp),"erase":{\#
+        "target":"3"}}
+        """#,
+        #"""
+        {"conversation":"\#(c)","seq":"1","m":"0",\#(stamp),"membership":{\#
+        "user":"\#(p)","change":"JOINED","role":"OWNER"}}
+        """#,
         #"{"conversation":"\#(c)","seq":"6","m":"5",\#(stamp),"settings":{"title":""}}"#,
         #"{"conversation":"\#(c)","seq":"7","m":"6",\#(stamp),"settings":{}}"#,
     ]
 
     static let changed =
-        #"{"conversation":"\#(c)","head":"7","m":"2","floor":"1","unread":"0","delivered":"7","read":"0","marks":[{"user":"\#(p)","delivered":"0","read":"0"}],"last":\#(entryLines[3])}"#
+        #"""
+        {"conversation":"\#(c)","head":"7","m":"2","floor":"1","unread":"0",\#
+        "delivered":"7","read":"0","marks":[{"user":"\#(p)","delivered":"0",\#
+        "read":"0"}],"last":\#(entryLines[3])}
+        """#
+    static let allEntries = entryLines.joined(separator: ",")
     static let serverLines: [String] =
         [
-            #"{"hello":{"protocol":1,"node":"n1","serverTimeMs":"1700000000000","heartbeatSeconds":45,"limits":{"textBytes":16384,"mediaBytes":"104857600","members":100000,"mediaPerMessage":20,"frameBytes":65536}}}"#,
-            #"{"ready":{"user":"\#(u)","device":"\#(d)","epoch":"1","feed":"12","changed":[\#(changed)],"complete":false}}"#,
+            #"""
+            {"hello":{"protocol":1,"node":"n1","serverTimeMs":"1700000000000",\#
+            "heartbeatSeconds":45,"limits":{"textBytes":16384,"mediaBytes":"104857600",\#
+            "members":100000,"mediaPerMessage":20,"frameBytes":65536}}}
+            """#,
+            #"""
+            {"ready":{"user":"\#(u)","device":"\#(d)","epoch":"1","feed":"12",\#
+            "changed":[\#(changed)],"complete":false}}
+            """#,
             #"{"changed":{"changed":[\#(changed)],"complete":true}}"#,
-            #"{"sent":{"conversation":"\#(c)","seq":"2","m":"1","atMs":"1700000000000","cid":"\#(cid)","duplicate":false}}"#,
+            #"""
+            {"sent":{"conversation":"\#(c)","seq":"2","m":"1","atMs":"1700000000000",\#
+            "cid":"\#(cid)","duplicate":false}}
+            """#,
             #"{"gap":{"conversation":"\#(c)","head":"9"}}"#,
             #"{"mark":{"conversation":"\#(c)","user":"\#(p)","delivered":"5","read":"0"}}"#,
             #"{"typing":{"conversation":"\#(c)","user":"\#(p)"}}"#,
             #"{"presence":{"user":"\#(p)","state":"ONLINE"}}"#,
             #"{"presence":{"user":"\#(p)","state":"OFFLINE","lastSeenMs":"5"}}"#,
-            #"{"page":{"conversation":"\#(c)","entries":[\#(entryLines.joined(separator: ","))],"more":true,"moreBefore":true,"moreAfter":false,"floor":"1"}}"#,
+            #"""
+            {"page":{"conversation":"\#(c)","entries":[\#(allEntries)],\#
+            "more":true,"moreBefore":true,"moreAfter":false,"floor":"1"}}
+            """#,
             #"{"pong":{"serverTimeMs":"1","feed":"0"}}"#,
             #"{"done":{}}"#,
             #"{"error":{"code":"rate_limited","detail":"slow down","retryAfterMs":"900"}}"#,
@@ -97,7 +144,10 @@ struct GoldenLineTests {
         let error = ServiceError(.rateLimited, "slow down", retryAfterMs: 900)
         #expect(
             text(HTTPAnswerEncoder.problem(error))
-                == #"{"type":"about:blank","title":"Too Many Requests","status":429,"code":"rate_limited","detail":"slow down","retryAfterMs":"900"}"#
+                == #"""
+                {"type":"about:blank","title":"Too Many Requests","status":429,\#
+                "code":"rate_limited","detail":"slow down","retryAfterMs":"900"}
+                """#
         )
     }
 

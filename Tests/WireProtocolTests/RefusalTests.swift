@@ -9,22 +9,65 @@ struct RefusalTests {
     static let cid = GoldenLineTests.cid
 
     static let rows: [(line: String, field: String)] = [
-        (#"{"id":"7","send":{"conversation":"nope","cid":"\#(cid)","text":"x"}}"#, "send.conversation"),
+        (
+            #"""
+            {"id":"7","send":{"conversation":"nope","cid":"\#(cid)","text":"x"}}
+            """#, "send.conversation"
+        ),
         (#"{"id":"7","send":{"cid":"\#(cid)","text":"x"}}"#, "send.conversation"),
         (#"{"id":"7","send":{"conversation":"\#(c)","text":"x"}}"#, "send.cid"),
         (#"{"id":"7","send":{"conversation":"\#(c)","cid":5,"text":"x"}}"#, "send.cid"),
         (#"{"id":"7","send":{"conversation":"\#(c)","cid":"\#(cid)","text":["x"]}}"#, "send.text"),
         (#"{"id":"7","send":{"conversation":"\#(c)","cid":"\#(cid)"}}"#, "send.text"),
-        (#"{"id":"7","send":{"conversation":"\#(c)","user":"\#(p)","cid":"\#(cid)","text":"x"}}"#, "send"),
-        (#"{"id":"7","send":{"conversation":"\#(c)","cid":"\#(cid)","text":"x","replyTo":-1}}"#, "send.replyTo"),
-        (#"{"id":"7","send":{"conversation":"\#(c)","cid":"\#(cid)","text":"x","replyTo":0}}"#, "send.replyTo"),
-        (#"{"id":"7","send":{"conversation":"\#(c)","cid":"\#(cid)","text":"x","mentions":["?"]}}"#, "send.mentions[0]"),
-        (#"{"id":"7","send":{"conversation":"\#(c)","cid":"\#(cid)","text":"x","media":[{"name":"n"}]}}"#, "send.media[0].blob"),
+        (
+            #"""
+            {"id":"7","send":{"conversation":"\#(c)","user":"\#(p)","cid":"\#(cid)",\#
+            "text":"x"}}
+            """#, "send"
+        ),
+        (
+            #"""
+            {"id":"7","send":{"conversation":"\#(c)","cid":"\#(cid)","text":"x",\#
+            "replyTo":-1}}
+            """#, "send.replyTo"
+        ),
+        (
+            #"""
+            {"id":"7","send":{"conversation":"\#(c)","cid":"\#(cid)","text":"x",\#
+            "replyTo":0}}
+            """#, "send.replyTo"
+        ),
+        (
+            #"""
+            {"id":"7","send":{"conversation":"\#(c)","cid":"\#(cid)","text":"x",\#
+            "mentions":["?"]}}
+            """#, "send.mentions[0]"
+        ),
+        (
+            #"""
+            {"id":"7","send":{"conversation":"\#(c)","cid":"\#(cid)","text":"x","media":[{\#
+            "name":"n"}]}}
+            """#, "send.media[0].blob"
+        ),
         (#"{"id":"7","send":"text"}"#, "send"),
         (#"{"id":"7","edit":{"conversation":"\#(c)","cid":"\#(cid)","text":"x"}}"#, "edit.target"),
-        (#"{"id":"7","edit":{"conversation":"\#(c)","target":"18446744073709551616","cid":"\#(cid)"}}"#, "edit.target"),
-        (#"{"id":"7","edit":{"conversation":"\#(c)","target":1.5,"cid":"\#(cid)","text":"x"}}"#, "edit.target"),
-        (#"{"id":"7","erase":{"conversation":"\#(c)","target":"1","cid":"\#(cid)"}}"#, "erase.forAll"),
+        (
+            #"""
+            {"id":"7","edit":{"conversation":"\#(c)","target":"18446744073709551616",\#
+            "cid":"\#(cid)"}}
+            """#, "edit.target"
+        ),
+        (
+            #"""
+            {"id":"7","edit":{"conversation":"\#(c)","target":1.5,"cid":"\#(cid)",\#
+            "text":"x"}}
+            """#, "edit.target"
+        ),
+        (
+            #"""
+            {"id":"7","erase":{"conversation":"\#(c)","target":"1","cid":"\#(cid)"}}
+            """#, "erase.forAll"
+        ),
         (#"{"id":"7","mark":{"marks":[{"read":1}]}}"#, "mark.marks[0].conversation"),
         (#"{"id":"7","mark":{"marks":[{"conversation":"\#(c)","read":"x"}]}}"#, "mark.marks"),
         (#"{"id":"7","pull":{"conversation":"\#(c)","limit":201}}"#, "pull.limit"),
@@ -50,7 +93,9 @@ struct RefusalTests {
 
     @Test(
         "what is no object at all is refused without an id",
-        arguments: ["", "x", "[]", "7", "null ", "{\"id\":\"7\"", "{\"id\":7}", "\u{FEFF}{}", "{}{}"])
+        arguments: [
+            "", "x", "[]", "7", "null ", "{\"id\":\"7\"", "{\"id\":7}", "\u{FEFF}{}", "{}{}",
+        ])
     func garbage(line: String) {
         let refusal = refusal(of: line)
         #expect(refusal?.error.code == .invalidArgument)

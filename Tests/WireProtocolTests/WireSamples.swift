@@ -3,7 +3,8 @@ import ChatModel
 
 /// Identifiers and frames that the tests share.
 enum WireSamples {
-    static let conversation = ConversationID(high: 0x1122_3344_5566_8788, low: 0x99AA_BBCC_DDEE_FF00)
+    static let conversation = ConversationID(
+        high: 0x1122_3344_5566_8788, low: 0x99AA_BBCC_DDEE_FF00)
     static let user = UserID(high: 0x0000_0000_0000_8001, low: 0x8000_0000_0000_0001)
     static let peer = UserID(high: 0x0000_0000_0000_8002, low: 0x8000_0000_0000_0002)
     static let device = DeviceID(high: 0x0000_0000_0000_8003, low: 0x8000_0000_0000_0003)
@@ -51,7 +52,8 @@ enum WireSamples {
         ClientFrame(id: "g", body: .ping(feed: 0)),
     ]
 
-    static func entry(_ seq: EntrySequence, _ body: EntryBody, cid: ClientMessageID? = cid) -> Entry {
+    static func entry(_ seq: EntrySequence, _ body: EntryBody, cid: ClientMessageID? = cid) -> Entry
+    {
         Entry(
             conversation: conversation, seq: seq, m: seq - 1, cid: cid, from: user,
             atMs: 1_700_000_000_000, body: body)

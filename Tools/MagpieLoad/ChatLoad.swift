@@ -271,11 +271,12 @@ struct ChatResult: Sendable, Encodable {
 
     /// For people.
     var text: String {
-        """
-        messages  \(answered) of \(messages) answered, \(Int(messagesPerSecond.rounded()))/s
-        delivered \(deliveries), \(Int(deliveriesPerSecond.rounded()))/s; \(undelivered) missing
-        sent      \(sent.text)
-        deliver   \(deliver.text)\(firstRefusal.map { "\nrefused   \(refused), first: \($0)" } ?? "")
-        """
+        let refusals = firstRefusal.map { "\nrefused   \(refused), first: \($0)" } ?? ""
+        return """
+            messages  \(answered) of \(messages) answered, \(Int(messagesPerSecond.rounded()))/s
+            delivered \(deliveries), \(Int(deliveriesPerSecond.rounded()))/s; \(undelivered) missing
+            sent      \(sent.text)
+            deliver   \(deliver.text)\(refusals)
+            """
     }
 }

@@ -18,8 +18,8 @@ struct Replay: AsyncParsableCommand {
             Examples:
               magpie-load replay --file chat.jsonl --url http://127.0.0.1:8080 --verify
               magpie-load replay --file chat.jsonl --url http://127.0.0.1:8080 --map map.json
-              magpie-load replay --file chat.jsonl --url http://127.0.0.1:8080,http://127.0.0.1:8081 \\
-                --connections 64 --encoding proto --json
+              magpie-load replay --file chat.jsonl --connections 64 --json \\
+                --url http://127.0.0.1:8080,http://127.0.0.1:8081
             """)
 
     @Option(help: ArgumentHelp("The messages.", valueName: "FILE"))
@@ -102,7 +102,9 @@ struct Replay: AsyncParsableCommand {
 
         let start = context.nowMs()
         var duplicates = 0
-        if !verifyOnly { duplicates = try await replayer.send(to: groups, connections: connections) }
+        if !verifyOnly {
+            duplicates = try await replayer.send(to: groups, connections: connections)
+        }
         let sendMs = context.nowMs() - start
         var differences: [String] = []
         if verify || verifyOnly {
