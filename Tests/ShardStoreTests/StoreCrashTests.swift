@@ -21,6 +21,7 @@ private let isLong = ProcessInfo.processInfo.environment["MAGPIE_LONG"] == "1"
         try whole.life(plan: nil)
         let count = whole.disk.operationCount
         #expect(count > 150 && whole.cuts > 3, "the script is long enough to mean something")
+        #expect(whole.released > 1, "cuts let segments of the log go")
         let step = isLong ? 1 : 19
         var index = Int(seed) % step
         while index < count {
@@ -60,6 +61,8 @@ private struct StoreRun {
     let disk: SimulatedFileSystem
     var problems: [String] = []
     var cuts = 0
+    /// Segments of the log that are gone.
+    var released: UInt64 = 0
     /// Numbers of decided commands of each shard, in order.
     private var decided: [[UInt64]] = [[], [], []]
     /// Entries by shard and index: the command's number, or nil for an entry without one.
@@ -119,6 +122,9 @@ private struct StoreRun {
         take(&seen)
         noteHashes(node)
         cuts += node.installed.count
+        let segments = disk.paths.filter { $0.hasSuffix(".log") }
+            .compactMap { $0.split(separator: "/").last?.prefix(16) }
+        released = segments.compactMap { UInt64($0, radix: 16) }.min() ?? 0
         if !disk.isDown {
             if let failure = node.logFailure { problems.append("log: \(failure)") }
             if let failure = node.treeFailures.first { problems.append("tree: \(failure)") }

@@ -18,12 +18,17 @@ enum Commands {
         KeyspaceOptions(first, name: "first"), KeyspaceOptions(second, name: "second"),
     ]
 
+    /// The number, and padding that lets the log fill its segments.
     static func payload(_ number: UInt64) -> [UInt8] {
-        withUnsafeBytes(of: number.littleEndian) { [UInt8]($0) }
+        bytes(number) + [UInt8](repeating: 0x55, count: Int(SplitMix64.mix(number) % 400))
     }
 
     static func number(_ payload: [UInt8]) -> UInt64 {
-        payload.reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        payload.prefix(8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
+    private static func bytes(_ number: UInt64) -> [UInt8] {
+        withUnsafeBytes(of: number.littleEndian) { [UInt8]($0) }
     }
 
     static func batch(_ number: UInt64, shard: ShardID) -> WriteBatch {
@@ -31,7 +36,7 @@ enum Commands {
         var batch = WriteBatch()
         for keyspace in [first, second] {
             // A row that tells which command came last, so that prefixes differ.
-            batch.put(keyspace, key: [UInt8(shard), 0xFF], value: payload(number))
+            batch.put(keyspace, key: [UInt8(shard), 0xFF], value: bytes(number))
             for _ in 0..<(1 + generator.next() % 3) {
                 let key = [UInt8(shard), UInt8(generator.next() % 20)]
                 switch generator.next() % 8 {
@@ -42,7 +47,7 @@ enum Commands {
                 default:
                     let count = Int(generator.next() % 30)
                     batch.put(
-                        keyspace, key: key, value: payload(number) + Array(repeating: 7, count: count))
+                        keyspace, key: key, value: bytes(number) + Array(repeating: 7, count: count))
                 }
             }
         }
@@ -127,7 +132,7 @@ final class StoreNode {
         options.replication.log = SegmentLogOptions(segmentBytes: tiny ? 4096 : 1 << 20)
         options.replication.raft.cacheBytesMax = 0
         options.replication.pinnedSegmentsMax = 1
-        options.logBytesMax = tiny ? 400 : 1 << 20
+        options.logBytesMax = tiny ? 2500 : 1 << 20
         options.dirtyMsMax = 1000
         let mail = mail
         store = try ShardStore.open(
