@@ -7,7 +7,7 @@ import Testing
 
 /// Crashes and rot: exact bytes or an error, never wrong bytes; what was finished stays.
 @Suite struct BlobStoreCrashTests {
-    private static let seedsMax: UInt64 = ProcessEnvironment.value("MAGPIE_LONG") == nil ? 1 : 20
+    private static let seedsMax: UInt64 = ProcessEnvironment.value("MAGPIE_LONG") == nil ? 1 : 8
 
     /// Every blob that the store shows is whole, and all of `finished` are there.
     private static func check(

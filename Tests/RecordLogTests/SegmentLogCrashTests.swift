@@ -7,7 +7,7 @@ import Testing
 /// Power goes at every operation of a script that appends, syncs, marks, rotates, releases and
 /// reuses: what is recovered is a prefix that holds everything synced.
 @Suite struct SegmentLogCrashTests {
-    private static let seedsMax: UInt64 = ProcessEnvironment.value("MAGPIE_LONG") == nil ? 1 : 40
+    private static let seedsMax: UInt64 = ProcessEnvironment.value("MAGPIE_LONG") == nil ? 1 : 8
 
     /// Runs one life: start, script; what was known when it ended.
     private static func live(
