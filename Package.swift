@@ -190,6 +190,12 @@ let package = Package(
                 "Bytes", "ChatModel", "FanOut", "Session", "WebSocketCodec", "WireProtocol",
                 logging, nioCore, nioPosix, nioHTTP1,
             ]),
+        tests(
+            "MagpieDump",
+            [
+                "Bytes", "Platform", "ChatModel", "ChatEngine", "RaftCore", "RecordLog",
+                "SortedTable", "LSMTree", "Replication", "ShardStore", "Simulation",
+            ]),
         tests("Tidy", []),
     ]
 )

@@ -133,7 +133,9 @@ enum CodeRules {
                         path: file.path, line: index + 1,
                         message: "\(ban.word) is banned: use \(ban.instead)"))
             }
-            if file.target != nil, line.contains(" print(") || line.hasPrefix("print(") {
+            if file.target != nil, !file.isProgram,
+                line.contains(" print(") || line.hasPrefix("print(")
+            {
                 findings.append(
                     Finding(
                         path: file.path, line: index + 1,

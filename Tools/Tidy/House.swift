@@ -58,6 +58,15 @@ enum House {
                 "Foundation", "FoundationEssentials", "SwiftProtobuf", "NIOHTTPTypes",
                 "NIOHTTPTypesHTTP1",
             ])),
+        "MagpieDump": room(
+            6,
+            [
+                "Platform", "ChatModel", "ChatEngine", "RecordLog", "RaftCore", "SortedTable",
+                "LSMTree", "Replication", "ShardStore",
+            ], ["ArgumentParser", "Glibc"]),
+        "MagpieLoad": room(
+            6, ["Platform", "ChatModel", "WireProtocol", "MagpieClient"],
+            nio.union(["ArgumentParser", "Foundation", "Histogram"])),
         "magpie": room(
             6, ["MagpieServer"], ["ArgumentParser", "Logging", "Foundation"]),
         "MagpieServer": room(

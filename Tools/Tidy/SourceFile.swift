@@ -15,11 +15,16 @@ struct SourceFile {
         code = Self.blank(lines)
     }
 
-    /// The target: the folder below Sources, or nil elsewhere.
+    /// The target: the folder below Sources or Tools that the import table speaks of, or nil.
     var target: String? {
         let parts = path.split(separator: "/")
-        return parts.count >= 3 && parts[0] == "Sources" ? String(parts[1]) : nil
+        guard parts.count >= 3 else { return nil }
+        let name = String(parts[1])
+        return parts[0] == "Sources" || (parts[0] == "Tools" && House.rooms[name] != nil) ? name : nil
     }
+
+    /// True for a program, which may print.
+    var isProgram: Bool { target.flatMap { House.rooms[$0]?.rank } == 6 }
 
     /// True for code that a program wrote.
     var isGenerated: Bool { path.hasSuffix(".pb.swift") }
