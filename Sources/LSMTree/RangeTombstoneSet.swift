@@ -123,7 +123,9 @@ struct RangeTombstoneSet: Sendable, Equatable {
     }
 
     /// The newest tombstone over `key` at or below `sequence`; 0 when there is none.
-    func newest(covering key: UnsafeRawBufferPointer, at sequence: SequenceNumber) -> SequenceNumber {
+    func newest(
+        covering key: UnsafeRawBufferPointer, at sequence: SequenceNumber
+    ) -> SequenceNumber {
         guard let index = index(covering: key) else { return 0 }
         return fragments[index].newest(at: sequence)
     }

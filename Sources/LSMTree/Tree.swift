@@ -9,14 +9,14 @@ import Synchronization
 /// owner replays its own log from exactly there.
 ///
 /// Who may call what:
-/// - ``apply(_:)`` and ``cut(state:installed:)``: one thread at a time, the owner of writes; no I/O.
+/// - ``apply(_:)`` and ``cut(state:installed:)``: one thread at a time, the writes' owner; no I/O.
 /// - ``snapshot()`` and everything on a snapshot: any thread. Reads may block on the disk.
 /// - Two lanes of the tree's own: the *install lane* flushes frozen memtables and is the only one
 ///   to write the manifest and to change the set of tables; the *compaction lane* merges tables
 ///   and hands the result to the install lane. So a flush never waits behind a merge.
 ///
-/// Order of durability: table data → table sync → directory sync → manifest record → manifest sync →
-/// visible → inputs removed, when no snapshot needs them. A failed sync or any rot ends background
+/// Order of durability: table data → table sync → directory sync → manifest record → manifest
+/// sync → visible → inputs removed, when no snapshot needs them. A failed sync or any rot ends background
 /// work for good and is reported once; a full disk is waited out.
 package final class Tree: Sendable {
     struct State {
@@ -172,7 +172,9 @@ package final class Tree: Sendable {
     /// Asks that what the range `lower ..< upper` (nil: to the end) holds now in tables reach the
     /// last level, so that deletes and older versions leave the disk. Rows still in memory need a
     /// cut first. Returns at once.
-    package func requestCompaction(_ keyspace: Keyspace, lower: [UInt8] = [], upper: [UInt8]? = nil) {
+    package func requestCompaction(
+        _ keyspace: Keyspace, lower: [UInt8] = [], upper: [UInt8]? = nil
+    ) {
         let request = CompactionRequest(
             keyspace: places[keyspace], lower: lower, upper: upper,
             sequence: published.load(ordering: .acquiring))

@@ -56,7 +56,9 @@ package struct WriteBatch: Sendable {
     }
 
     /// Removes every key in `lower ..< upper`; nothing when the range is empty.
-    package mutating func deleteRange(_ keyspace: Keyspace, from lower: [UInt8], to upper: [UInt8]) {
+    package mutating func deleteRange(
+        _ keyspace: Keyspace, from lower: [UInt8], to upper: [UInt8]
+    ) {
         lower.withUnsafeBytes { lower in
             upper.withUnsafeBytes { deleteRange(keyspace, from: lower, to: $0) }
         }

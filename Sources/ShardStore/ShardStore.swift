@@ -186,8 +186,8 @@ package final class ShardStore: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - payloadBytes: what the entry takes in the log.
-    ///   - isErasing: the batch erases something that older entries hold in clear: the segments that
-    ///     the next cut sets free are wiped before they are used again.
+    ///   - isErasing: the batch erases something that older entries hold in clear: the segments
+    ///     that the next cut sets free are wiped before they are used again.
     ///
     /// - Precondition: entries of a shard come in order, each once.
     package func apply(

@@ -15,7 +15,7 @@ private let isLong = ProcessInfo.processInfo.environment["MAGPIE_LONG"] == "1"
 /// Power cuts through log and tree together (invariant I12): what is recovered is the state after a
 /// prefix of each shard's commands that holds every acknowledged one, whole batches only.
 @Suite struct StoreCrashTests {
-    @Test("a crash at any operation leaves a prefix with every acknowledged batch", arguments: 0..<2)
+    @Test("a crash at any operation leaves a prefix with all that was promised", arguments: 0..<2)
     func everywhere(seed: UInt64) throws {
         var whole = StoreRun(seed: seed)
         try whole.life(plan: nil)
@@ -38,7 +38,7 @@ private let isLong = ProcessInfo.processInfo.environment["MAGPIE_LONG"] == "1"
         }
     }
 
-    @Test("life after life on one disk, each ended by a power cut", arguments: 0..<(isLong ? 200 : 6))
+    @Test("lives on one disk, each ended by a power cut", arguments: 0..<(isLong ? 200 : 6))
     func lives(seed: UInt64) throws {
         var run = StoreRun(seed: 1000 + seed)
         var generator = SplitMix64(seed: seed)

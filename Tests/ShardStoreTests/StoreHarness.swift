@@ -46,8 +46,8 @@ enum Commands {
                     batch.deleteRange(keyspace, from: key, to: end)
                 default:
                     let count = Int(generator.next() % 30)
-                    batch.put(
-                        keyspace, key: key, value: bytes(number) + Array(repeating: 7, count: count))
+                    let tail = [UInt8](repeating: 7, count: count)
+                    batch.put(keyspace, key: key, value: bytes(number) + tail)
                 }
             }
         }
@@ -138,7 +138,7 @@ final class StoreNode {
         store = try ShardStore.open(
             fileSystem: disk, directory: "/data", scheduler: machine, options: options,
             shards: Self.shards,
-            completed: { completion in mail.content.withLock { $0.completions.append(completion) } },
+            completed: { done in mail.content.withLock { $0.completions.append(done) } },
             installed: { positions in mail.content.withLock { $0.installed.append(positions) } },
             onTreeFailure: { error in mail.content.withLock { $0.failures.append(error) } })
     }

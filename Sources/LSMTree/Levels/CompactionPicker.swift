@@ -269,7 +269,8 @@ struct CompactionPicker {
             return false
         }
         guard plan.outputLevel < LevelShape.last else { return true }
-        let burden = shape.tables(plan.outputLevel + 1, overlapping: span).reduce(0) { $0 + $1.bytes }
+        let below = shape.tables(plan.outputLevel + 1, overlapping: span)
+        let burden = below.reduce(0) { $0 + $1.bytes }
         return burden <= UInt64(options.grandparentTables * options.tableBytes)
     }
 }

@@ -16,7 +16,8 @@ package enum ManifestDump {
             lines.append("  next file id   \(edit.nextFileID)")
             lines.append("  last sequence  \(edit.lastSequence)")
             if let state = edit.state {
-                lines.append("  state          \(state.count) bytes \(Hex.encode(state.prefix(32)))")
+                let shown = Hex.encode(state.prefix(32))
+                lines.append("  state          \(state.count) bytes \(shown)")
             }
             for removal in edit.removals {
                 lines.append(

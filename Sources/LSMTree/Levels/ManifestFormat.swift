@@ -16,7 +16,7 @@ package import SortedTable
 /// |---|---|
 /// | u8 version | 1 |
 /// | u8 flags | bit 0: there is a state; bit 1: end of the opening; other bits zero |
-/// | varint next file id | no file of the tree has this id or a higher one when the record is written |
+/// | varint next file id | every listed table has a lower id; never decreases |
 /// | varint last sequence | the last sequence that is in tables |
 /// | prefixed state | only with flag bit 0: opaque, the owner's |
 /// | varint count, then removals | u8 keyspace, u8 level, u64 file id |
@@ -29,8 +29,8 @@ package import SortedTable
 ///
 /// Validity: RecordFile's rule for each record; then removed tables must be listed on that level,
 /// added ones must not be listed anywhere, levels below 0 must stay disjoint, and every byte must
-/// be used. A torn last record is cut (it was never acted on); anything else that is wrong stops the
-/// open with a report.
+/// be used. A torn last record is cut (it was never acted on); anything else that is wrong stops
+/// the open with a report.
 ///
 /// Known weaknesses: a manifest whose middle is rotten is not repaired from the tables, though
 /// their properties would allow it; the peers have everything.
@@ -138,7 +138,9 @@ package struct ManifestEdit: Equatable, Sendable {
     }
 
     /// Reads a record's payload; `type` is the record's. Throws ``DecodeError`` when it is not one.
-    package static func decode(type: UInt8, _ payload: UnsafeRawBufferPointer) throws -> ManifestEdit {
+    package static func decode(
+        type: UInt8, _ payload: UnsafeRawBufferPointer
+    ) throws -> ManifestEdit {
         var reader = ByteReader(payload)
         guard type == ManifestFormat.openingType || type == ManifestFormat.editType else {
             throw DecodeError.invalid(offset: 0, what: "manifest record type")

@@ -19,7 +19,9 @@ struct Rewriter {
     let mustStop: () -> Bool
 
     /// Copies all rows from the first on; false when it was told to stop.
-    mutating func run(_ cursor: inout MergeCursor, _ output: TableOutput) throws(TableError) -> Bool {
+    mutating func run(
+        _ cursor: inout MergeCursor, _ output: TableOutput
+    ) throws(TableError) -> Bool {
         let first = InternalKey.makeSeek(userKey: [])
         try first.withRaw { raw throws(TableError) in try cursor.seek(raw) }
         var count = 0
