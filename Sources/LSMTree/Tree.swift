@@ -16,8 +16,8 @@ import Synchronization
 ///   and hands the result to the install lane. So a flush never waits behind a merge.
 ///
 /// Order of durability: table data → table sync → directory sync → manifest record → manifest
-/// sync → visible → inputs removed, when no snapshot needs them. A failed sync or any rot ends background
-/// work for good and is reported once; a full disk is waited out.
+/// sync → visible → inputs removed, when no snapshot needs them. A failed sync or any rot ends
+/// background work for good and is reported once; a full disk is waited out.
 package final class Tree: Sendable {
     struct State {
         var view: View
