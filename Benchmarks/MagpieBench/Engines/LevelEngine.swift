@@ -1,0 +1,179 @@
+#if canImport(CLevelDB)
+    import CLevelDB
+
+    /// LevelDB through its C interface, checksums verified on every read.
+    // `database` changes only in `settle`, when no other thread is at work; LevelDB allows every
+    // other call used here from any thread.
+    final class LevelEngine: StorageEngine, @unchecked Sendable {
+        static let version = "LevelDB \(leveldb_major_version()).\(leveldb_minor_version())"
+
+        private(set) var database: OpaquePointer
+        let asyncWrites: OpaquePointer
+        let syncWrites: OpaquePointer
+        private let reads: OpaquePointer
+        private let options: OpaquePointer
+        private let cache: OpaquePointer
+        private let filter: OpaquePointer
+        private let directory: String
+
+        init(directory: String) throws {
+            self.directory = directory
+            options = try Self.orThrow(leveldb_options_create())
+            cache = try Self.orThrow(leveldb_cache_create_lru(MemoryBudget.blockCacheBytes))
+            filter = try Self.orThrow(leveldb_filterpolicy_create_bloom(10))
+            leveldb_options_set_create_if_missing(options, 1)
+            // One is written while the other is flushed: the budget.
+            leveldb_options_set_write_buffer_size(options, MemoryBudget.writeBufferBytes / 2)
+            leveldb_options_set_cache(options, cache)
+            leveldb_options_set_filter_policy(options, filter)
+            leveldb_options_set_compression(options, Int32(leveldb_snappy_compression))
+            asyncWrites = try Self.orThrow(leveldb_writeoptions_create())
+            syncWrites = try Self.orThrow(leveldb_writeoptions_create())
+            leveldb_writeoptions_set_sync(syncWrites, 1)
+            reads = try Self.orThrow(leveldb_readoptions_create())
+            leveldb_readoptions_set_verify_checksums(reads, 1)
+            database = try Self.open(directory, options)
+        }
+
+        private static func open(_ directory: String, _ options: OpaquePointer) throws -> OpaquePointer {
+            try orThrow(
+                checked("leveldb", free: { leveldb_free($0) }) {
+                    leveldb_open(options, directory, $0)
+                })
+        }
+
+        private static func orThrow(_ handle: OpaquePointer?) throws -> OpaquePointer {
+            guard let handle else { throw EngineError("leveldb: no memory") }
+            return handle
+        }
+
+        func put(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws {
+            try checked("leveldb", free: { leveldb_free($0) }) {
+                leveldb_put(
+                    database, asyncWrites, key.chars, key.count, value.chars, value.count, $0)
+            }
+        }
+
+        func get(_ key: UnsafeRawBufferPointer) throws -> Int? {
+            var count = 0
+            let value = try checked("leveldb", free: { leveldb_free($0) }) {
+                leveldb_get(database, reads, key.chars, key.count, &count, $0)
+            }
+            guard let value else { return nil }
+            leveldb_free(value)
+            return count
+        }
+
+        func rows() throws -> LevelRows {
+            LevelRows(try Self.orThrow(leveldb_create_iterator(database, reads)))
+        }
+
+        func makeWriter() throws -> LevelWriter {
+            LevelWriter(self, batch: try Self.orThrow(leveldb_writebatch_create()))
+        }
+
+        /// LevelDB has neither bounds nor a seek backwards: to the first row behind the
+        /// conversation, and back from there.
+        func page(_ conversation: ConversationName, rows: Int) throws -> (rows: Int, bytes: Int) {
+            let length = 1 + ConversationName.bytes
+            return try withUnsafeTemporaryAllocation(byteCount: length + 9, alignment: 8) { raw in
+                guard let base = raw.baseAddress else { return (0, 0) }
+                raw[0] = 1
+                conversation.write(to: base + 1)
+                for place in length..<raw.count { raw[place] = 0xff }
+                let cursor = LevelRows(
+                    try Self.orThrow(leveldb_create_iterator(database, reads)))
+                cursor.seek(UnsafeRawBufferPointer(raw))
+                if cursor.isValid { cursor.previous() } else { cursor.seekToLast() }
+                let prefix = UnsafeRawBufferPointer(rebasing: raw[..<length])
+                var (count, bytes) = (0, 0)
+                while cursor.isValid, count < rows, cursor.starts(with: prefix) {
+                    count += 1
+                    bytes += cursor.rowBytes
+                    if count < rows { cursor.previous() }
+                }
+                return (count, bytes)
+            }
+        }
+
+        func drain() {}
+
+        /// There is no flush: opening again turns the log into tables. When background work ends
+        /// is not told either: the process has used no time for a while then.
+        func settle() throws {
+            leveldb_close(database)
+            database = try Self.open(directory, options)
+            Quiet.waitForIdleProcess()
+        }
+
+        func close() {
+            leveldb_close(database)
+            leveldb_writeoptions_destroy(asyncWrites)
+            leveldb_writeoptions_destroy(syncWrites)
+            leveldb_readoptions_destroy(reads)
+            leveldb_options_destroy(options)
+            leveldb_cache_destroy(cache)
+            leveldb_filterpolicy_destroy(filter)
+        }
+    }
+
+    /// Appends messages as write batches; LevelDB groups the commits of its threads itself.
+    final class LevelWriter: ChatWriter {
+        private let engine: LevelEngine
+        private let batch: OpaquePointer
+        private let builder = ChatRowBuilder()
+
+        init(_ engine: LevelEngine, batch: OpaquePointer) {
+            self.engine = engine
+            self.batch = batch
+        }
+
+        deinit { leveldb_writebatch_destroy(batch) }
+
+        func commit(_ message: ChatMessage) throws { try write(message, engine.syncWrites) }
+        func load(_ message: ChatMessage) throws { try write(message, engine.asyncWrites) }
+
+        private func write(_ message: ChatMessage, _ options: OpaquePointer) throws {
+            leveldb_writebatch_clear(batch)
+            builder.rows(of: message) { key, value in
+                leveldb_writebatch_put(batch, key.chars, key.count, value.chars, value.count)
+            }
+            try checked("leveldb", free: { leveldb_free($0) }) {
+                leveldb_write(engine.database, options, batch, $0)
+            }
+        }
+    }
+
+    /// A LevelDB iterator as a cursor.
+    final class LevelRows: RowCursor {
+        private let iterator: OpaquePointer
+
+        init(_ iterator: OpaquePointer) { self.iterator = iterator }
+
+        deinit { leveldb_iter_destroy(iterator) }
+
+        func seekToFirst() { leveldb_iter_seek_to_first(iterator) }
+        func seekToLast() { leveldb_iter_seek_to_last(iterator) }
+        func seek(_ key: UnsafeRawBufferPointer) {
+            leveldb_iter_seek(iterator, key.chars, key.count)
+        }
+        func next() { leveldb_iter_next(iterator) }
+        func previous() { leveldb_iter_prev(iterator) }
+        var isValid: Bool { leveldb_iter_valid(iterator) != 0 }
+
+        var rowBytes: Int {
+            var (key, value) = (0, 0)
+            _ = leveldb_iter_key(iterator, &key)
+            _ = leveldb_iter_value(iterator, &value)
+            return key + value
+        }
+
+        func starts(with prefix: UnsafeRawBufferPointer) -> Bool {
+            var count = 0
+            guard let key = leveldb_iter_key(iterator, &count), count >= prefix.count else {
+                return false
+            }
+            return UnsafeRawBufferPointer(start: key, count: prefix.count).elementsEqual(prefix)
+        }
+    }
+#endif

@@ -1,0 +1,161 @@
+import Bytes
+import ChatEngine
+import LSMTree
+import Platform
+import RaftCore
+import ShardStore
+
+/// Magpie's storage as production runs it: a group of one over the shared log and the tree.
+///
+/// The log carries commands, not rows: a message is logged once and its three rows are made at
+/// apply, as in a node. What a node does beside storage (rules, sessions) is left out.
+final class MagpieEngine: StorageEngine {
+    private static let plain = Keyspace(rawValue: 1)
+    private let pipeline: CommitPipeline
+    private var tree: Tree { pipeline.store.tree }
+
+    init(directory: String, layout: StoreLayout) throws {
+        let keyspaces =
+            switch layout {
+            case .plain: [KeyspaceOptions(Self.plain, name: "plain")]
+            case .chat: KeySchema.all
+            }
+        var tree = TreeOptions(keyspaces: keyspaces)
+        tree.memtableBytes = MemoryBudget.writeBufferBytes / (1 + tree.frozenMemtablesMax)
+        tree.blockCacheBytes = MemoryBudget.blockCacheBytes
+        pipeline = try CommitPipeline(
+            directory: directory, options: ShardStoreOptions(tree: tree),
+            makeRows: layout == .plain ? Self.plainRow : Self.chatRows())
+    }
+
+    // MARK: Plain rows
+
+    /// A command is the length of the key in one byte, the key and the value.
+    func put(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws {
+        let size = 1 + key.count + value.count
+        try pipeline.send(
+            [UInt8](unsafeUninitializedCapacity: size) { target, count in
+                target[0] = UInt8(key.count)
+                let raw = UnsafeMutableRawBufferPointer(target)
+                UnsafeMutableRawBufferPointer(rebasing: raw[1...]).copyMemory(from: key)
+                UnsafeMutableRawBufferPointer(rebasing: raw[(1 + key.count)...])
+                    .copyMemory(from: value)
+                count = size
+            })
+    }
+
+    private static let plainRow: CommitPipeline.RowMaker = { command, batch in
+        command.withUnsafeBytes { raw in
+            let end = 1 + Int(raw[0])
+            batch.put(
+                plain, key: UnsafeRawBufferPointer(rebasing: raw[1..<end]),
+                value: UnsafeRawBufferPointer(rebasing: raw[end...]))
+        }
+    }
+
+    func get(_ key: UnsafeRawBufferPointer) throws -> Int? {
+        try tree.snapshot().withValue(Self.plain, key: key) { $0.count }
+    }
+
+    func rows() throws -> MagpieRows {
+        MagpieRows(try tree.snapshot().makeIterator(Self.plain))
+    }
+
+    // MARK: Chat rows
+
+    func makeWriter() -> MagpieWriter { MagpieWriter(pipeline) }
+
+    func page(_ conversation: ConversationName, rows: Int) throws -> (rows: Int, bytes: Int) {
+        var lower = [UInt8](repeating: 0, count: ConversationName.bytes)
+        lower.withUnsafeMutableBytes { raw in
+            if let base = raw.baseAddress { conversation.write(to: base) }
+        }
+        let iterator = try tree.snapshot().makeIterator(
+            .entries, lower: lower, upper: OrderedKey.successor(ofPrefix: lower))
+        try iterator.seekToLast()
+        var (count, bytes) = (0, 0)
+        while iterator.isValid, count < rows {
+            count += 1
+            bytes += iterator.key.count + iterator.value.count
+            if count < rows { try iterator.previous() }
+        }
+        return (count, bytes)
+    }
+
+    private static func chatRows() -> CommitPipeline.RowMaker {
+        // Confined to the apply lane.
+        nonisolated(unsafe) let builder = ChatRowBuilder()
+        return { command, batch in
+            command.withUnsafeBytes { raw in
+                builder.rows(of: MagpieWriter.decode(raw)) { key, value in
+                    batch.put(
+                        Keyspace(rawValue: key[0]), key: UnsafeRawBufferPointer(rebasing: key[1...]),
+                        value: value)
+                }
+            }
+        }
+    }
+
+    // MARK: Life
+
+    func drain() throws { try pipeline.drain() }
+    func settle() throws { try pipeline.settle() }
+    func close() { pipeline.close() }
+}
+
+/// Appends messages; a command is the number of the conversation as its 18 bytes would be (the log
+/// of a node names it in 16), seq, user, cid, time and the body.
+final class MagpieWriter: ChatWriter {
+    private static let headerBytes = 64
+    private let pipeline: CommitPipeline
+    private let ticket = CommitTicket()
+
+    init(_ pipeline: CommitPipeline) { self.pipeline = pipeline }
+
+    func commit(_ message: ChatMessage) throws { try pipeline.commit(Self.encode(message), ticket) }
+    func load(_ message: ChatMessage) throws { try pipeline.send(Self.encode(message)) }
+
+    /// 16 bytes for the conversation, 8 seq, 16 user, 16 cid, 8 time, then the body: as much as a
+    /// node's command has.
+    static func encode(_ message: ChatMessage) -> [UInt8] {
+        let size = headerBytes + message.body.count
+        return [UInt8](unsafeUninitializedCapacity: size) { target, count in
+            let raw = UnsafeMutableRawBufferPointer(target)
+            let words = [
+                UInt64(message.conversation.number), SplitMix64.mix(message.seq), message.seq,
+                message.user, SplitMix64.mix(message.user), message.cid,
+                SplitMix64.mix(message.cid), message.timeMs,
+            ]
+            for (place, word) in words.enumerated() {
+                raw.storeBytes(of: word, toByteOffset: 8 * place, as: UInt64.self)
+            }
+            UnsafeMutableRawBufferPointer(rebasing: raw[headerBytes...])
+                .copyMemory(from: message.body)
+            count = size
+        }
+    }
+
+    static func decode(_ raw: UnsafeRawBufferPointer) -> ChatMessage {
+        func word(_ place: Int) -> UInt64 {
+            raw.loadUnaligned(fromByteOffset: 8 * place, as: UInt64.self)
+        }
+        return ChatMessage(
+            conversation: ConversationName(number: Int(word(0))), seq: word(2), user: word(3),
+            cid: word(5), timeMs: word(7), body: UnsafeRawBufferPointer(rebasing: raw[headerBytes...]))
+    }
+}
+
+/// A tree's iterator as a cursor.
+final class MagpieRows: RowCursor {
+    private let iterator: TreeIterator
+
+    init(_ iterator: TreeIterator) { self.iterator = iterator }
+
+    func seekToFirst() throws { try iterator.seekToFirst() }
+    func seekToLast() throws { try iterator.seekToLast() }
+    func seek(_ key: UnsafeRawBufferPointer) throws { try iterator.seek([UInt8](key)) }
+    func next() throws { try iterator.next() }
+    func previous() throws { try iterator.previous() }
+    var isValid: Bool { iterator.isValid }
+    var rowBytes: Int { iterator.key.count + iterator.value.count }
+}

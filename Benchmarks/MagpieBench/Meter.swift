@@ -1,0 +1,159 @@
+import Foundation
+import Glibc
+import Platform
+
+/// What a stretch of work cost the process.
+struct Meter {
+    /// Costs between two readings.
+    struct Reading {
+        /// Wall seconds.
+        var seconds = 0.0
+        /// Seconds of processor, user and system, of all threads.
+        var cpuSeconds = 0.0
+        /// Bytes given to write calls (`wchar` of /proc/self/io). Its neighbour `write_bytes` is not
+        /// used: with large folios the kernel counts a whole folio, up to 1 MiB, for each small
+        /// write into a file that was filled before, whatever reaches the disk.
+        var writtenBytes: UInt64 = 0
+        /// Bytes that the device took, from everybody on the machine: page rounding and the file
+        /// system's journal are in it, and so is every other process.
+        var deviceBytes: UInt64 = 0
+
+        static func - (left: Reading, right: Reading) -> Reading {
+            Reading(
+                seconds: left.seconds - right.seconds, cpuSeconds: left.cpuSeconds - right.cpuSeconds,
+                writtenBytes: left.writtenBytes - right.writtenBytes,
+                deviceBytes: left.deviceBytes - right.deviceBytes)
+        }
+    }
+
+    private let start: Reading
+    private let device: String
+
+    /// Starts, and forgets the peak of memory so far. `directory` says which device is meant.
+    init(_ directory: String) {
+        Self.trim()
+        Self.resetPeak()
+        device = Self.deviceFile(directory)
+        start = Self.read(device)
+    }
+
+    /// Costs since the start.
+    var reading: Reading { Self.read(device) - start }
+
+    /// Nanoseconds of a clock that never goes back.
+    @inline(__always)
+    static func now() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+    }
+
+    private static func read(_ device: String) -> Reading {
+        Reading(
+            seconds: Double(now()) / 1e9, cpuSeconds: cpuSeconds(),
+            writtenBytes: number("wchar:", in: "/proc/self/io"),
+            deviceBytes: sectorsWritten(device) * 512)
+    }
+
+    /// The kernel's counters of the device that holds a directory.
+    private static func deviceFile(_ directory: String) -> String {
+        var status = stat()
+        guard lstat(directory, &status) == 0 else { return "" }
+        let (major, minor) = ((status.st_dev >> 8) & 0xfff, status.st_dev & 0xff)
+        return "/sys/dev/block/\(major):\(minor)/stat"
+    }
+
+    /// The seventh of the counters; 0 when there are none.
+    private static func sectorsWritten(_ file: String) -> UInt64 {
+        guard let data = FileManager.default.contents(atPath: file) else { return 0 }
+        let fields = String(decoding: data, as: UTF8.self).split { $0 == " " || $0 == "\n" }
+        return fields.count > 6 ? UInt64(fields[6]) ?? 0 : 0
+    }
+
+    /// Seconds of processor that the process has used.
+    static func cpuSeconds() -> Double {
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+        return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+    }
+
+    /// The most memory that was resident since the meter started.
+    static func peakResidentBytes() -> UInt64 {
+        number("VmHWM:", in: "/proc/self/status") * 1024
+    }
+
+    /// Gives freed memory back, so that one engine's is not counted as the next one's. Glibc has the
+    /// function, its Swift module has not.
+    private static func trim() {
+        guard let symbol = dlsym(nil, "malloc_trim") else { return }
+        _ = unsafeBitCast(symbol, to: (@convention(c) (Int) -> Int32).self)(0)
+    }
+
+    private static func resetPeak() {
+        guard let file = fopen("/proc/self/clear_refs", "w") else { return }
+        fputs("5", file)
+        fclose(file)
+    }
+
+    /// The number behind a name in one of the kernel's files; 0 when it is not there.
+    private static func number(_ name: String, in path: String) -> UInt64 {
+        guard let file = fopen(path, "r") else { return 0 }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 256)
+        while fgets(&line, Int32(line.count), file) != nil {
+            let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            guard text.hasPrefix(name) else { continue }
+            let digits = text.dropFirst(name.count).drop { !$0.isNumber }.prefix { $0.isNumber }
+            return UInt64(digits) ?? 0
+        }
+        return 0
+    }
+
+    /// Bytes that the files of a directory take on the disk.
+    static func diskBytes(_ directory: String) -> UInt64 {
+        guard let names = FileManager.default.enumerator(atPath: directory) else { return 0 }
+        var total: UInt64 = 0
+        for case let name as String in names {
+            var status = stat()
+            guard lstat(directory + "/" + name, &status) == 0, status.st_mode & S_IFMT == S_IFREG
+            else { continue }
+            total += UInt64(status.st_blocks) * 512
+        }
+        return total
+    }
+
+    /// The processor's name and how many there are.
+    static var processor: String {
+        let text = FileManager.default.contents(atPath: "/proc/cpuinfo") ?? Data()
+        let line = String(decoding: text, as: UTF8.self).split(separator: "\n")
+            .first { $0.hasPrefix("model name") }
+        let name = line?.split(separator: ":").last?.trimmingCharacters(in: .whitespaces)
+        return "\(name ?? "unknown processor"), \(ProcessInfo.processInfo.activeProcessorCount) cores"
+    }
+}
+
+/// Waits for stores to come to rest.
+enum Quiet {
+    /// Returns when `isQuiet` has been true ten times in a row, a few milliseconds apart: between
+    /// two background jobs a store looks quiet for a moment.
+    static func wait(_ isQuiet: () -> Bool) {
+        var times = 0
+        while times < 10 {
+            times = isQuiet() ? times + 1 : 0
+            usleep(5_000)
+        }
+    }
+
+    /// Returns when the process has used hardly any processor for 150 ms.
+    static func waitForIdleProcess() {
+        var times = 0
+        var last = Meter.cpuSeconds()
+        while times < 3 {
+            usleep(50_000)
+            let now = Meter.cpuSeconds()
+            times = now - last < 0.002 ? times + 1 : 0
+            last = now
+        }
+    }
+}
