@@ -16,7 +16,8 @@ package enum Command: Equatable, Sendable {
     /// A message; for a direct conversation that may be new, `peer` names the other user.
     case send(conversation: ConversationID, peer: UserID?, by: Author, content: MessageContent)
     /// New content for one's own message.
-    case edit(conversation: ConversationID, by: Author, target: EntrySequence, content: MessageContent)
+    case edit(
+        conversation: ConversationID, by: Author, target: EntrySequence, content: MessageContent)
     /// Erases a message for all: one's own, or as admin of a group.
     case erase(conversation: ConversationID, by: Author, target: EntrySequence)
     /// Adds members or changes one's role (`role` given), or removes one (`role` nil).
@@ -24,7 +25,8 @@ package enum Command: Equatable, Sendable {
     /// Changes a group's title.
     case setTitle(conversation: ConversationID, by: UserID, title: String)
     /// Moves a member's cumulative marks; merged by max, clamped to the head.
-    case mark(conversation: ConversationID, user: UserID, delivered: EntrySequence, read: EntrySequence)
+    case mark(
+        conversation: ConversationID, user: UserID, delivered: EntrySequence, read: EntrySequence)
     /// Tells a user's feed that a conversation changed; `change` is the conversation's change
     /// counter, older ones are ignored. Partition: the user.
     case touchFeed(user: UserID, touch: FeedTouch)

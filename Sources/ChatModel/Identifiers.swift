@@ -36,7 +36,8 @@ package struct Identifier<Kind>: Hashable, Comparable, Sendable, CustomStringCon
     package init?(_ text: some StringProtocol) {
         let utf8 = Array(text.utf8)
         guard utf8.count == 36, [8, 13, 18, 23].allSatisfy({ utf8[$0] == 0x2D }) else { return nil }
-        let digits = utf8.enumerated().filter { ![8, 13, 18, 23].contains($0.offset) }.map(\.element)
+        let digits = utf8.enumerated().filter { ![8, 13, 18, 23].contains($0.offset) }.map(
+            \.element)
         guard let bytes = Hex.decode(String(decoding: digits, as: UTF8.self)), bytes.count == 16
         else { return nil }
         self.init(bytes: bytes)

@@ -1,14 +1,14 @@
-import Synchronization
-import LSMTree
 import ChatEngine
 import ChatModel
 import FanOut
+import LSMTree
 import Platform
 import Presence
 import RaftCore
 import Replication
 import Session
 import ShardStore
+import Synchronization
 
 /// The apply lane: decided entries become rows, answers and events; live sessions, presence and
 /// fan-out belong to it too, so that what a session hears has one order.
@@ -28,6 +28,10 @@ final class ApplyLoop: @unchecked Sendable {
         case presence([VisiblePresence], answer: Answer<[PresenceView]>)
         case lastSeenWritten([LastSeenRow], isGood: Bool)
         case announce(PresenceView)
+        /// Runs once everything put before it is done.
+        case fence(@Sendable () -> Void)
+        /// A cut with these positions is durable.
+        case installed([(shard: GroupID, index: LogIndex)])
         case tick
     }
 
@@ -62,6 +66,8 @@ final class ApplyLoop: @unchecked Sendable {
     let meters: NodeMeters
     private var engines: [ChatEngine]
     private var lastStamps: [Milliseconds]
+    /// The oldest stamp and each shard's position when it was noted, until a cut holds them.
+    private var stampSample: (oldestMs: Milliseconds, indexes: [LogIndex])?
     /// Shards that have not yet applied what their log held at the start.
     private var behind: [GroupID: LogIndex]
     private var isFailed = false
@@ -111,7 +117,11 @@ final class ApplyLoop: @unchecked Sendable {
             case .presence(let users, let answer): answer(.success(users.map(show)))
             case .lastSeenWritten(let rows, let isGood):
                 if isGood { presence.acknowledge(rows) } else { presence.putBack(rows) }
-            case .announce(let change): publish(change)
+            case .announce(let change):
+                // It went by a read lane: what it says may be over.
+                if presence.view(of: change.user).state == change.state { publish(change) }
+            case .fence(let next): next()
+            case .installed(let points): noteInstalled(points)
             case .tick: tick()
             }
         }
@@ -150,9 +160,12 @@ final class ApplyLoop: @unchecked Sendable {
         let batch = try CommandBatch(decoding: payload)
         let place = Int(entry.shard)
         let outcome = try engines[place].apply(batch, view: store.tree.snapshot())
+        let isErasing = outcome.events.contains { event in
+            if case .entry(let entry, _) = event, case .erase = entry.body { true } else { false }
+        }
         store.apply(
             shard: entry.shard, index: entry.index, term: entry.term, payloadBytes: payload.count,
-            outcome.batch)
+            outcome.batch, isErasing: isErasing)
         lastStamps[place] = outcome.stampMs
         meters.applied(commands: batch.commands.count)
         for (answer, result) in zip(entry.answers, outcome.results) { answer(.success(result)) }
@@ -203,11 +216,29 @@ final class ApplyLoop: @unchecked Sendable {
         let rows = presence.takeDirty(max: NodeLimits.lastSeenRowsMax)
         if !rows.isEmpty { outlets.writeLastSeen(rows) }
         store.cutIfNeeded(nowMs: moment.nowMs)
-        // No later batch of any shard is stamped below the shard's last stamp.
-        let data = lastStamps.dropFirst()
-        if let oldest = data.min() { store.tree.expiryHorizon = oldest }
+        // While new commands are refused nothing is applied: only here it is seen that it is over.
+        meters.isBehind.store(store.isBehind, ordering: .relaxed)
+        sampleStamps()
         meters.sockets.store(hub.endpointCount, ordering: .relaxed)
         meters.deliveries.store(Int(hub.deliveredCount), ordering: .relaxed)
+    }
+
+    /// Notes how far time has come in every data shard. The tree may drop what has expired by then
+    /// only when a cut holds it: a replay applies what lies above the cut again, under its old
+    /// stamps, and must find the rows that it found the first time.
+    private func sampleStamps() {
+        guard stampSample == nil, let oldestMs = lastStamps.dropFirst().min(),
+            oldestMs > store.tree.expiryHorizon
+        else { return }
+        stampSample = (oldestMs, ShardMap.all.map { store.position(of: $0)?.index ?? 0 })
+    }
+
+    private func noteInstalled(_ points: [(shard: GroupID, index: LogIndex)]) {
+        guard let sample = stampSample,
+            points.allSatisfy({ $0.index >= sample.indexes[Int($0.shard)] })
+        else { return }
+        store.tree.expiryHorizon = sample.oldestMs
+        stampSample = nil
     }
 
     static func moment(_ clock: any Clock) -> PresenceMoment {

@@ -1,6 +1,6 @@
-import Platform
-package import ChatModel
 import ChatEngine
+package import ChatModel
+import Platform
 import Secrets
 package import Session
 
@@ -42,27 +42,33 @@ extension ChatNode {
 
     /// Checks a password and signs a new device in.
     package func signIn(_ request: SignInRequest, answer: @escaping Answer<SignedIn>) {
-        let nowMs = seams.clock.wallMilliseconds()
-        let tries = request.username + "\u{0}" + request.address
-        if configuration.limits.isRateLimited, !failedSignIns.hasToken(tries, nowMs: nowMs) {
-            return refuse(
-                answer,
-                ServiceError(
-                    .rateLimited, "too many failed sign-ins; wait a minute", retryAfterMs: 60_000))
-        }
         let user = Names.user(request.username)
+        // The id, not the name: what a stranger sends as a name has any length.
+        let tries = "\(user) \(request.address)"
+        let isLimited = configuration.limits.isRateLimited
+        let tooMany = ServiceError(
+            .rateLimited, "too many failed sign-ins; wait a minute", retryAfterMs: 60_000)
+        if isLimited, !failedSignIns.hasToken(tries, nowMs: seams.clock.wallMilliseconds()) {
+            return refuse(answer, tooMany)
+        }
         read(answer) { [self] queries in
             let credential = try queries.credential(user)
             hash(answer) { [self] in
+                // The token goes before the password is looked at: tries that wait here together
+                // count one by one.
+                let nowMs = seams.clock.wallMilliseconds()
+                if isLimited, failedSignIns.take(tries, nowMs: nowMs) != nil {
+                    return refuse(answer, tooMany)
+                }
                 // A stranger costs as much time as a wrong password, so names cannot be probed.
                 let isGood = PasswordHash.verify(
                     password: request.password, credential: credential ?? nobody)
                 guard isGood, credential != nil else {
-                    _ = failedSignIns.take(tries, nowMs: nowMs)
                     return refuse(
                         answer,
                         ServiceError(.unauthenticated, "user name and password do not match"))
                 }
+                if isLimited { failedSignIns.giveBack(tries) }
                 let device = DeviceID(hash: seams.random.bytes(16))
                 let command = Command.openDevice(
                     user: user, device: device, name: deviceName(request.deviceName))
@@ -71,7 +77,8 @@ extension ChatNode {
                 }
             }
             return nil
-        } then: {}
+        } then: {
+        }
     }
 
     /// A new token for the same device.
@@ -106,7 +113,8 @@ extension ChatNode {
             }
         guard let identity else {
             return refuse(
-                answer, ServiceError(.unauthenticated, "the token or ticket is not or no longer good"))
+                answer,
+                ServiceError(.unauthenticated, "the token or ticket is not or no longer good"))
         }
         read(answer) { queries in
             guard try queries.device(identity.user, identity.device) != nil else {
@@ -147,7 +155,8 @@ extension ChatNode {
                 change(identity, request, credential: credential, answer: answer)
             }
             return nil
-        } then: {}
+        } then: {
+        }
     }
 
     private func change(

@@ -1,9 +1,9 @@
-import Platform
-import ShardStore
 import ChatEngine
 import ChatModel
 import LSMTree
+import Platform
 import Session
+import ShardStore
 
 /// The three ways off the caller's thread: to a read lane, to a hash lane, to the log.
 extension ChatNode {

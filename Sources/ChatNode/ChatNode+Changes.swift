@@ -1,6 +1,6 @@
-import Platform
 import ChatEngine
 package import ChatModel
+import Platform
 package import Session
 
 /// Changes to conversations: what the log cannot know from the command's own partition (who exists,
@@ -144,7 +144,8 @@ extension ChatNode {
         }
     }
 
-    private func fill(_ content: MessageContent, _ records: [BlobID: BlobRecord]) -> MessageContent {
+    private func fill(_ content: MessageContent, _ records: [BlobID: BlobRecord]) -> MessageContent
+    {
         var filled = content
         filled.media = content.media.map { reference in
             guard let record = records[reference.blob] else { return reference }

@@ -61,7 +61,8 @@ extension ChatNode {
                 wish: wish, users: try wish.users.map { try visiblePresence($0, user, queries) })
             if !apply.put(.watch(request)) { throw Self.overloaded }
             return nil
-        } then: {}
+        } then: {
+        }
     }
 
     /// Ends watching.

@@ -1,7 +1,7 @@
-import Platform
 import BlobStore
 import ChatEngine
 import ChatModel
+import Platform
 import Secrets
 package import Session
 import Synchronization

@@ -82,11 +82,21 @@ extension ChatNode {
         }
     }
 
-    /// What changed for the asker above a feed position.
+    /// What changed for the asker above a feed position. It is looked up behind what the apply lane
+    /// was told before: a socket that was attached first hears what comes later than the answer, and
+    /// one whose device was signed out meanwhile gets none.
     package func changes(
         since feed: FeedPosition, for identity: Identity, answer: @escaping Answer<FeedChanges>
     ) {
-        read(answer) { queries in try queries.changes(for: identity.user, since: feed) }
+        let fence = ApplyLoop.Input.fence { [self] in
+            read(answer) { queries in
+                guard try queries.device(identity.user, identity.device) != nil else {
+                    throw ServiceError(.unauthenticated, "this device was signed out")
+                }
+                return try queries.changes(for: identity.user, since: feed)
+            }
+        }
+        if !apply.put(fence) { refuse(answer, Self.overloaded) }
     }
 
     /// The asker's newest feed position.
@@ -103,7 +113,8 @@ extension ChatNode {
             let isQueued = apply.put(.presence(visible, answer: answer))
             if !isQueued { throw Self.overloaded }
             return nil
-        } then: {}
+        } then: {
+        }
     }
 
     /// What the rows say about the presence of a user, for one who asks.
@@ -114,7 +125,8 @@ extension ChatNode {
         if !isContact { isContact = try queries.isMember(asker, of: Names.pair(user, asker)) }
         if !isContact { isContact = try queries.areContacts(asker, user) }
         guard isContact else {
-            return VisiblePresence(user: user, isContact: false, isLastSeenVisible: false, storedMs: nil)
+            return VisiblePresence(
+                user: user, isContact: false, isLastSeenVisible: false, storedMs: nil)
         }
         let mayShow = try user == asker || queries.showsLastSeen(user)
         return VisiblePresence(

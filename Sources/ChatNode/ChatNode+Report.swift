@@ -1,5 +1,5 @@
-import ShardStore
 import LSMTree
+import ShardStore
 
 /// How the storage of a node stands, for `/status` and `/metrics`.
 package struct StorageReport: Sendable {

@@ -1,4 +1,3 @@
-import RecordLog
 import BlobStore
 import ChatEngine
 package import ChatModel
@@ -6,6 +5,7 @@ import FanOut
 import LSMTree
 import Platform
 import RaftCore
+import RecordLog
 import Replication
 import Secrets
 package import Session
@@ -104,7 +104,7 @@ package final class ChatNode: NodePort {
             limit: NodeLimits.applyInputsMax, lane: lanes.apply)
         do {
             (store, blobs) = try Self.openStores(
-                directory, configuration, seams, consensusBox, hooks)
+                directory, configuration, seams, consensusBox, apply, hooks)
         } catch {
             directory.release()
             throw error
@@ -148,11 +148,13 @@ package final class ChatNode: NodePort {
 
     private static func openStores(
         _ directory: DataDirectory, _ configuration: NodeConfiguration, _ seams: NodeSeams,
-        _ consensusBox: InputBox<ConsensusLoop.Input>, _ hooks: Hooks
+        _ consensusBox: InputBox<ConsensusLoop.Input>, _ apply: InputBox<ApplyLoop.Input>,
+        _ hooks: Hooks
     ) throws -> (ShardStore, BlobStore) {
         do {
             var tree = TreeOptions(keyspaces: KeySchema.all)
-            tree.memtableBytes = configuration.memoryBudget / 8
+            // A memtable takes 4 GiB at most, and more than twice this before writers wait.
+            tree.memtableBytes = min(configuration.memoryBudget / 8, 512 << 20)
             tree.blockCacheBytes = configuration.memoryBudget / 2
             var options = ShardStoreOptions(tree: tree)
             options.replication.log = .init(segmentBytes: configuration.segmentBytes)
@@ -164,8 +166,9 @@ package final class ChatNode: NodePort {
                 shards: ShardMap.all.map { ($0, ShardMap.replica(of: $0, incarnation)) },
                 completed: { consensusBox.putCompletion(.logTurn($0)) },
                 installed: { positions in
-                    consensusBox.putCompletion(
-                        .installed(positions.map { (shard: $0.shard, index: $0.index) }))
+                    let points = positions.map { (shard: $0.shard, index: $0.index) }
+                    consensusBox.putCompletion(.installed(points))
+                    apply.putCompletion(.installed(points))
                 },
                 onTreeFailure: { hooks.failed(.tree($0)) })
             let blobs = try BlobStore.open(
@@ -280,6 +283,7 @@ package final class ChatNode: NodePort {
         hashers.stop()
         readers.stop()
         blobLanes.stop()
+        consensusBox.putCompletion(.stop)
         consensusBox.close()
         lanes.consensus.stop()
         apply.close()
@@ -287,6 +291,8 @@ package final class ChatNode: NodePort {
         lanes.answers.stop()
         store.close()
         feeds.withLock { $0 = nil }
+        consensusBox.empty()
+        apply.empty()
         directory.release()
     }
 }

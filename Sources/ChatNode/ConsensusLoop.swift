@@ -38,6 +38,8 @@ final class ConsensusLoop: @unchecked Sendable {
         /// An empty batch, so that an idle shard's stamp moves on.
         case beat(GroupID)
         case tick
+        /// The node stops: what is not decided by now is answered with that.
+        case stop
     }
 
     /// The answers of one entry, until it is decided.
@@ -80,10 +82,12 @@ final class ConsensusLoop: @unchecked Sendable {
                 for point in points { replicator.applied(group: point.shard, through: point.index) }
             case .beat(let shard): propose([], to: shard, stampMs: clock.wallMilliseconds())
             case .tick: replicator.tick()
+            case .stop: isStopped = true
             }
         }
         for shard in order { propose(batches[shard] ?? [], to: shard) }
         drain()
+        if isStopped { abandon() }
     }
 
     /// Cuts a shard's proposals into entries.
@@ -160,7 +164,7 @@ final class ConsensusLoop: @unchecked Sendable {
             payload: entry.kind == .command ? entry.payload : nil, answers: answers)
     }
 
-    /// The log is dead: what was proposed may or may not be on disk.
+    /// The log is dead or the node stops: what was proposed may or may not be on disk.
     private func abandon() {
         let unknown = ServiceError(
             .noQuorum, "the outcome is unknown; send again with the same cid",

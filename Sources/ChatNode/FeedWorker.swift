@@ -28,12 +28,15 @@ final class FeedWorker: @unchecked Sendable {
     private var touchesUnderWay = 0
     private var isScheduled = false
     private var mustScan = true
+    /// Something found no room since the scan began: it may lie before where the scan has come.
+    private var hasMissed = false
     private var scanned: ConversationID?
 
     init(node: ChatNode, lane: any Lane) {
         self.node = node
         self.lane = lane
-        mailbox = Mailbox(limit: NodeLimits.dirtyConversationsMax, lane: lane) { [weak self] inputs in
+        mailbox = Mailbox(limit: NodeLimits.dirtyConversationsMax, lane: lane) {
+            [weak self] inputs in
             self?.take(inputs)
         }
     }
@@ -51,7 +54,10 @@ final class FeedWorker: @unchecked Sendable {
     /// A conversation has work; from any thread. When there is no room the scan finds it later.
     func note(_ conversation: ConversationID) {
         if mailbox?.put(.dirty(conversation)) == false {
-            lane.submit { [self] in mustScan = true }
+            lane.submit { [self] in
+                mustScan = true
+                hasMissed = true
+            }
         }
     }
 
@@ -74,6 +80,7 @@ final class FeedWorker: @unchecked Sendable {
     private func enqueue(_ conversation: ConversationID) {
         guard waiting.count < NodeLimits.dirtyConversationsMax else {
             mustScan = true
+            hasMissed = true
             return
         }
         if isWaiting.insert(conversation).inserted { waiting.append(conversation) }
@@ -115,9 +122,9 @@ final class FeedWorker: @unchecked Sendable {
                 after: scanned, limit: NodeLimits.dirtyConversationsMax / 2)
         }
         guard case .success(let conversations) = found else { return }
+        if scanned == nil { hasMissed = false }
         scanned = conversations.last
-        mustScan = !conversations.isEmpty
-        if conversations.isEmpty { scanned = nil }
+        mustScan = !conversations.isEmpty || hasMissed
         for conversation in conversations { enqueue(conversation) }
     }
 

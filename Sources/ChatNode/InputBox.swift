@@ -33,4 +33,15 @@ final class InputBox<Input: Sendable>: Sendable {
     func putCompletion(_ input: Input) { mailbox.putCompletion(input) }
 
     func close() { mailbox.close() }
+
+    /// Lets the consumer go, and with it what it holds: lanes that feed each other would keep each
+    /// other. Called once the lane has stopped.
+    func empty() {
+        let last = door.consumer.withLock { consumer in
+            let last = consumer
+            consumer = { _ in }
+            return last
+        }
+        withExtendedLifetime(last) {}
+    }
 }

@@ -50,8 +50,17 @@ final class RateLimiter<Key: Hashable & Sendable>: Sendable {
         }
     }
 
+    /// Gives a token back that was not owed after all.
+    func giveBack(_ key: Key) {
+        buckets.withLock { buckets in
+            guard let credit = buckets[key]?.credit else { return }
+            buckets[key]?.credit = min(burst * windowMs, credit + windowMs)
+        }
+    }
+
     private func refilled(_ bucket: Bucket, _ nowMs: Milliseconds) -> Bucket {
-        guard nowMs > bucket.atMs else { return bucket }
+        // A clock that was set back must not hold up the refill until it has caught up.
+        guard nowMs > bucket.atMs else { return Bucket(credit: bucket.credit, atMs: nowMs) }
         let elapsed = min(nowMs - bucket.atMs, windowMs)
         return Bucket(
             credit: min(burst * windowMs, bucket.credit + elapsed * burst), atMs: nowMs)

@@ -65,11 +65,19 @@ package struct ServerConfiguration: Sendable, Equatable {
             guard let bytes = FileManager.default.contents(atPath: path) else {
                 throw ConfigurationError("--config \(path): the file cannot be read")
             }
+            let file: File
             do {
-                return try JSONDecoder().decode(File.self, from: bytes)
+                file = try JSONDecoder().decode(File.self, from: bytes)
             } catch {
                 throw ConfigurationError("--config \(path): \(error)")
             }
+            if let seconds = file.presenceTtl, !(1...86_400).contains(seconds) {
+                throw ConfigurationError("--config \(path): presenceTtl: 1 to 86400 seconds")
+            }
+            if let megabytes = file.memory, !(64...1_048_576).contains(megabytes) {
+                throw ConfigurationError("--config \(path): memory: 64 to 1048576 megabytes")
+            }
+            return file
         }
     }
 

@@ -1,5 +1,5 @@
-import Gateway
 import Bytes
+import Gateway
 import NIOCore
 
 /// The web client's files, built into the program, so that every node serves it with nothing

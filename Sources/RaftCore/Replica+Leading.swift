@@ -129,7 +129,8 @@ extension Replica {
         progress[position].isActive = true
         let known = progress[position]
         // Answers to messages of the past say nothing about now.
-        if known.state == .replicate ? previousIndex <= known.match
+        if known.state == .replicate
+            ? previousIndex <= known.match
             : previousIndex != known.next - 1
         {
             return

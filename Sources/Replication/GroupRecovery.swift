@@ -120,7 +120,8 @@ struct GroupRecovery {
         for entry in fresh {
             guard entry.term >= groups[place].log.lastTerm else {
                 throw .rejected(
-                    position, "entry \(entry.index) of group \(groups[place].start.group) has "
+                    position,
+                    "entry \(entry.index) of group \(groups[place].start.group) has "
                         + "term \(entry.term) after term \(groups[place].log.lastTerm)")
             }
             groups[place].log.append(entry)

@@ -136,7 +136,8 @@ package enum RaftLogFormat {
             let group = try readGroup(&reader)
             let replica = try readReplica(&reader)
             let entries = try readEntries(&reader)
-            record = type == copiesType
+            record =
+                type == copiesType
                 ? .copies(group, replica, entries) : .entries(group, replica, entries)
         case hardStateType:
             let group = try readGroup(&reader)

@@ -33,7 +33,9 @@ package enum PasswordHash {
     /// Makes the credential of a password. Takes tens of milliseconds and blocks.
     ///
     /// - Precondition: 16 bytes of salt; a cost that libcrypto takes within 256 MiB.
-    package static func credential(password: String, salt: [UInt8], cost: Cost = .standard) -> [UInt8] {
+    package static func credential(password: String, salt: [UInt8], cost: Cost = .standard)
+        -> [UInt8]
+    {
         precondition(salt.count == saltBytes, "a credential needs 16 bytes of salt")
         guard let hash = derive(password, salt: salt, cost: cost) else {
             preconditionFailure("scrypt refused cost \(cost)")

@@ -42,7 +42,8 @@ package protocol NodePort: Sendable {
 
     // Changes
     /// Proposes a send, edit, erase, mark, conversation or member change on the asker's behalf.
-    func submit(_ request: ChangeRequest, by identity: Identity, answer: @escaping Answer<CommandResult>)
+    func submit(
+        _ request: ChangeRequest, by identity: Identity, answer: @escaping Answer<CommandResult>)
 
     // Questions
     func users(_ ids: [UserID], answer: @escaping Answer<[UserView]>)

@@ -38,7 +38,8 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "on or off.")
     var rateLimits: Switch?
 
-    @Option(name: .customLong("presence-ttl"), help: "Seconds after which a silent user is offline.")
+    @Option(
+        name: .customLong("presence-ttl"), help: "Seconds after which a silent user is offline.")
     var presenceTTL: Int?
 
     @Option(help: "Megabytes for memtables and caches.")

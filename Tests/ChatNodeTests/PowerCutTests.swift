@@ -86,7 +86,8 @@ import Testing
         let step = Self.isLong ? 1 : max(1, operations / 90)
         var cuts = 0
         for index in stride(from: 0, to: operations, by: step) {
-            let moments = Self.isLong
+            let moments =
+                Self.isLong
                 ? CrashPlan.Moment.allCases : [CrashPlan.Moment.allCases[index / step % 3]]
             for moment in moments {
                 let world = SimulatedNode(seed: 11)
@@ -121,9 +122,10 @@ import Testing
         world.cutPower(seed: 9)
         world.files.clearFaults()
         #expect(world.boot())
-        let texts = world.entries(first?.conversation ?? .init(high: 0, low: 0), for: ann).compactMap {
-            if case .message(let message) = $0.body { message.content.text } else { nil }
-        }
+        let texts = world.entries(first?.conversation ?? .init(high: 0, low: 0), for: ann)
+            .compactMap {
+                if case .message(let message) = $0.body { message.content.text } else { nil }
+            }
         #expect(texts == ["kept"] || texts == ["kept", "unknown"])
     }
 

@@ -1,8 +1,8 @@
-import Secrets
 import Bytes
 import ChatModel
 import FanOut
 import Platform
+import Secrets
 import Session
 import Simulation
 import Synchronization
@@ -78,7 +78,8 @@ final class SimulatedNode {
     /// Lets simulated time pass.
     func pass(_ duration: Duration) {
         let parts = duration.components
-        let end = clock.monotonicNanoseconds()
+        let end =
+            clock.monotonicNanoseconds()
             + UInt64(parts.seconds) * 1_000_000_000 + UInt64(parts.attoseconds / 1_000_000_000)
         run { clock.monotonicNanoseconds() >= end }
     }

@@ -48,9 +48,10 @@ private struct ModelRun {
         case 75..<80: try checkSnapshot()
         case 80..<90: for _ in 0..<(generator.next() % 6) { scheduler.step() }
         case 90..<95: cut()
-        case 95..<96: tree.requestCompaction(
-            Harness.keyspaces[Int(generator.next() % 3)].keyspace,
-            lower: Harness.key(&generator))
+        case 95..<96:
+            tree.requestCompaction(
+                Harness.keyspaces[Int(generator.next() % 3)].keyspace,
+                lower: Harness.key(&generator))
         case 96..<97:
             // Snapshots taken before may show rows that are expired by then; both sides filter.
             horizon += generator.next() % 100

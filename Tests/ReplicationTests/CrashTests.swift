@@ -200,8 +200,9 @@ struct CrashRun {
             if let before = known[place].entries[entry.index] {
                 totals.replayed += 1
                 if before != entry {
-                    problems.append("group \(committed.group) had \(before.index)/\(before.term), "
-                        + "now \(entry.index)/\(entry.term)")
+                    problems.append(
+                        "group \(committed.group) had \(before.index)/\(before.term), "
+                            + "now \(entry.index)/\(entry.term)")
                 }
             } else {
                 totals.acknowledged += 1

@@ -1,12 +1,14 @@
 import Bytes
 import RaftCore
 import RecordLog
-@testable import Replication
 import Testing
+
+@testable import Replication
 
 @Suite("LogExtents")
 struct LogExtentsTests {
-    @Test("It agrees with a table of every entry on random writes",
+    @Test(
+        "It agrees with a table of every entry on random writes",
         arguments: 0..<20 as Range<UInt64>)
     func itAgreesWithATableOfEveryEntryOnRandomWrites(seed: UInt64) {
         var generator = SplitMix64(seed: seed)

@@ -2,8 +2,9 @@ import Bytes
 import Foundation
 import RaftCore
 import RecordLog
-@testable import Replication
 import Testing
+
+@testable import Replication
 
 @Suite("RaftLogFormat")
 struct RaftLogFormatTests {

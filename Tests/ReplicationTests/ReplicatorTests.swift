@@ -135,7 +135,8 @@ struct ReplicatorTests {
         #expect(node.propose(0, "w") != nil)
     }
 
-    @Test("A failed write or sync is told once, and nothing is accepted after it",
+    @Test(
+        "A failed write or sync is told once, and nothing is accepted after it",
         arguments: [DiskOperation.write, .sync])
     func aFailedWriteOrSyncIsToldOnceAndNothingIsAcceptedAfterIt(operation: DiskOperation) throws {
         let disk = SimulatedFileSystem()
@@ -176,9 +177,10 @@ struct ReplicatorTests {
         // Rot below the mark is never taken for a torn tail.
         disk.kill()
         disk.restart()
-        let path = try #require(disk.paths.last { path in
-            path.hasSuffix(".log") && (disk.contents(path) ?? []).contains(UInt8(ascii: "a"))
-        })
+        let path = try #require(
+            disk.paths.last { path in
+                path.hasSuffix(".log") && (disk.contents(path) ?? []).contains(UInt8(ascii: "a"))
+            })
         let offset = try #require(disk.contents(path)?.lastIndex(of: UInt8(ascii: "a")))
         disk.flipBit(path, offset: offset, bit: 0)
         #expect(throws: LogError.self) { try TestNode(disk, groups: Self.three) }

@@ -8,7 +8,8 @@ import Testing
 /// Sessions against a node that keeps everything in memory, a fan-out that loses events, a slow
 /// socket and clients that come and go. What must hold is checked at every frame.
 struct SessionRandomTests {
-    @Test("Whatever is lost, no hole, no repeat, nothing backwards, and every pong keeps its word",
+    @Test(
+        "Whatever is lost, no hole, no repeat, nothing backwards, and every pong keeps its word",
         arguments: (1...24).map { UInt64($0) })
     func random(seed: UInt64) {
         var run = RandomRun(seed: seed)

@@ -189,7 +189,7 @@ enum CodeRules {
             guard text.hasPrefix("package ") || text.hasPrefix("public "), isDeclaration(text)
             else { continue }
             var above = index - 1
-            while above >= 0, file.lines[above].trimmed.hasPrefix("@") { above -= 1 }
+            while above >= 0, isBetween(file.lines[above].trimmed) { above -= 1 }
             if above < 0 || !file.lines[above].trimmed.hasPrefix("///") {
                 findings.append(
                     Finding(
@@ -198,6 +198,12 @@ enum CodeRules {
             }
         }
         return findings
+    }
+
+    /// What may stand between a doc comment and its declaration: attributes, and the reason that
+    /// unchecked code needs.
+    private static func isBetween(_ text: String) -> Bool {
+        text.hasPrefix("@") || (text.hasPrefix("//") && !text.hasPrefix("///"))
     }
 
     private static func isDeclaration(_ text: String) -> Bool {
