@@ -230,7 +230,9 @@ private final class HTTPExchange: ChannelInboundHandler {
     }
 
     private func finish(_ result: Result<(HTTPReply, Bool), any Error>) {
-        promise?.completeWith(result)
+        // Whoever hears of it may begin the next call at once, on this exchange.
+        let done = promise
         promise = nil
+        done?.completeWith(result)
     }
 }
