@@ -1,75 +1,112 @@
-// The page as a whole: sign in, wire store and socket to the views, keys.
-import { Api, Problem } from "./api.js";
+// The page as a whole: sign in, wire store and socket to the views, addresses, keys.
+import { Api } from "./api.js";
 import { $, ask, el, paintAvatar } from "./dom.js";
-import { paintList } from "./list.js";
+import { List } from "./list.js";
 import { Pane } from "./pane.js";
 import { Socket } from "./socket.js";
 import { Store } from "./store.js";
 
 const KEY = "magpie.session", TYPING_MS = 6000;
 const api = new Api();
-let store, socket, pane, isRegistering = false, paintTimer = 0;
+let store, socket, list, pane, isRegistering = false, isPaintDue = false;
 
 // ---- signing in: each tab has its own session; "stay signed in" also keeps it on the device ----
 
-function saved() { return JSON.parse(sessionStorage.getItem(KEY) || localStorage.getItem(KEY) || "null"); }
+const read = (storage) => JSON.parse(storage.getItem(KEY) || "null");
 
-function keep(session, stays) {
-  sessionStorage.setItem(KEY, JSON.stringify(session));
-  if (stays) localStorage.setItem(KEY, JSON.stringify(session));
+// What this tab has goes first, also when that is "nobody".
+function saved() {
+  const own = read(sessionStorage);
+  return own ? own.token && own : read(localStorage);
 }
 
-function forget() {
-  const token = saved()?.token;
-  sessionStorage.removeItem(KEY);
-  if (JSON.parse(localStorage.getItem(KEY) || "null")?.token === token) localStorage.removeItem(KEY);
+function keep({ token, user, expiresAtMs }, stays) {
+  const session = JSON.stringify({ token, user, expiresAtMs: Number(expiresAtMs), keptAtMs: Date.now() });
+  sessionStorage.setItem(KEY, session);
+  if (stays) localStorage.setItem(KEY, session);
+}
+
+function forget(token) {
+  sessionStorage.setItem(KEY, "{}");
+  if (read(localStorage)?.token === token) localStorage.removeItem(KEY);
 }
 
 function showWelcome(message) {
   $("chat").hidden = true;
   $("welcome").hidden = false;
-  $("auth-error").hidden = !message;
-  $("auth-error").textContent = message || "";
+  banner("");
+  complain(message);
   setMode(isRegistering);
   $("auth").username.focus();
+}
+
+function complain(message) {
+  $("auth-error").hidden = !message;
+  $("auth-error").textContent = message || "";
 }
 
 function setMode(registering) {
   isRegistering = registering;
   document.querySelectorAll(".register-only").forEach((n) => { n.hidden = !registering; });
+  $("auth-lead").textContent = registering ? "Take a name, and off you go." : "Good to see you.";
   $("auth-submit").textContent = registering ? "Make account" : "Sign in";
   $("auth-switch").textContent = registering ? "I have an account" : "New here? Make an account";
   $("auth").password.autocomplete = registering ? "new-password" : "current-password";
 }
 
-$("auth-switch").onclick = () => setMode(!isRegistering);
+$("auth-switch").onclick = () => { setMode(!isRegistering); complain(""); };
 $("auth").onsubmit = async (event) => {
   event.preventDefault();
   const form = $("auth"), name = form.username.value.trim().toLowerCase();
   $("auth-submit").disabled = true;
-  $("auth-error").hidden = true;
+  complain("");
   try {
     const session = isRegistering
       ? await api.register(name, form.password.value, form.displayName.value.trim())
       : await api.signIn(name, form.password.value);
-    keep({ token: session.token, user: session.user }, form.stay.checked);
+    keep(session, form.stay.checked);
     form.password.value = "";
     start(session);
   } catch (problem) {
-    $("auth-error").textContent = problem.code === "unauthenticated" ? "User name and password do not match." : problem.message;
-    $("auth-error").hidden = false;
+    complain(problem.code === "unauthenticated" ? "User name and password do not match."
+      : problem.code === "conflict" ? `The name “${name}” is taken.` : problem.message);
   } finally { $("auth-submit").disabled = false; }
 };
 
-async function signOut(message) {
-  socket?.close();
-  forget();
-  try { if (!message) await api.signOut(); } catch { /* the token may be gone already */ }
+function end(message) {
+  socket.close();
   api.token = null;
-  if (message) showWelcome(message);
-  else location.reload();
+  history.replaceState(null, "", location.pathname);
+  showWelcome(message);
 }
-$("sign-out").onclick = () => ask("Sign out of this device?", [], () => signOut(), "Sign out");
+
+function denied(message) {
+  forget(api.token);
+  end(message);
+}
+
+$("sign-out").onclick = () => {
+  const other = el("button", { type: "button", class: "link", textContent: "Use another account in this tab only", onclick: () => {
+    $("dialog").close();
+    sessionStorage.setItem(KEY, "{}");
+    end();
+  } });
+  ask("Sign out of this device?", [other], async () => {
+    try { await api.signOut(); } catch (problem) { if (problem.code !== "unauthenticated") throw problem; }
+    forget(api.token);
+    return () => end();
+  }, "Sign out");
+};
+
+// A token lives long; half way through it is changed for a new one.
+async function renew({ token, expiresAtMs, keptAtMs }) {
+  if (!expiresAtMs || Date.now() < (expiresAtMs + keptAtMs) / 2) return;
+  try {
+    const session = await api.refresh();
+    keep(session, read(localStorage)?.token === token);
+    api.token = socket.token = session.token;
+  } catch { /* tried again at the next load */ }
+}
 
 // ---- a session ----
 
@@ -82,28 +119,33 @@ function start({ token, user }) {
   paintAvatar($("me-avatar"), user.id, user.displayName || user.username);
   $("me-name").textContent = user.displayName || user.username;
   $("me-user").textContent = `@${user.username}`;
-  pane = new Pane(store, leave);
   socket = store.socket = new Socket(token, () => store.resumeMark());
-  socket.addEventListener("ready", (event) => ready(event.detail));
-  socket.addEventListener("frame", (event) => take(event.detail));
-  socket.addEventListener("pong", (event) => { store.feed = Math.max(store.feed, Number(event.detail.feed || 0)); });
-  socket.addEventListener("offline", () => banner("Connecting…"));
-  socket.addEventListener("denied", (event) => signOut(event.detail));
+  list = new List(store, open);
+  pane = new Pane(store, close);
+  const mine = socket;
+  const on = (type, take) => socket.addEventListener(type, (event) => { if (socket === mine) take(event.detail); });
+  on("ready", ready);
+  on("frame", take);
+  on("pong", (pong) => { store.feed = Math.max(store.feed, Number(pong.feed || 0)); });
+  on("offline", () => banner("No connection. Trying again…"));
+  on("stopped", banner);
+  on("denied", denied);
   store.addEventListener("change", repaint);
 }
 
 async function ready(frame) {
   banner("");
   store.takeReady(frame);
-  try { await store.loadAll(); } catch (problem) { if (problem instanceof Problem && problem.status === 401) return signOut("Please sign in again."); }
+  store.flushAll();
+  try { await store.loadAll(); } catch (problem) {
+    if (problem.status === 401) denied("Please sign in again.");
+    return; // lost again: the next ready goes on
+  }
   for (const conversation of store.conversations.values()) store.sendMarks(conversation, false);
   watchPeople();
-  if (pane.current) {
-    socket.tell({ watch: { conversations: [pane.current.id], users: [] } });
-    if (pane.current.isLoaded) await store.pullAfter(pane.current);
-    else await pane.open(pane.current);
-  }
-  await store.flushOutbox();
+  sayActivity();
+  if (pane.current) await pane.open(pane.current);
+  else await route();
 }
 
 // The people of the newest direct conversations: those whose dots are on the screen.
@@ -116,22 +158,15 @@ function take(frame) {
   if (frame.entry) {
     const { conversation, entry, isNew } = store.takeEntry(frame.entry);
     if (entry.membership) watchPeople();
-    if (isNew) store.sendMarks(conversation, false);
+    if (isNew && entry.from !== store.me.id) store.sendMarks(conversation, false);
     if (conversation === pane.current) requestAnimationFrame(() => pane.seen());
   } else if (frame.gap) store.takeGap(frame.gap);
   else if (frame.changed) store.takeChanged(frame.changed);
-  else if (frame.mark) {
-    const conversation = store.at(frame.mark.conversation);
-    if (frame.mark.user === store.me.id) {
-      conversation.read = Math.max(conversation.read, Number(frame.mark.read || 0));
-      if (conversation.read >= conversation.head) conversation.unread = 0;
-    } else conversation.mark(frame.mark);
-    repaint();
-  } else if (frame.typing) {
-    const { conversation: id, user } = frame.typing, conversation = store.at(id);
+  else if (frame.mark) store.takeMark(frame.mark);
+  else if (frame.typing) {
+    const { conversation, user } = frame.typing;
     if (user === store.me.id) return;
-    clearTimeout(conversation.typing.get(user));
-    conversation.typing.set(user, setTimeout(() => { conversation.typing.delete(user); repaint(); }, TYPING_MS));
+    store.at(conversation).isTyping(user, TYPING_MS, repaint);
     repaint();
   } else if (frame.presence) {
     store.presence.set(frame.presence.user, frame.presence);
@@ -139,82 +174,100 @@ function take(frame) {
   }
 }
 
+// At most once a picture; a hidden tab paints no pictures, but its title should count.
 function repaint() {
-  if (paintTimer) return;
-  paintTimer = requestAnimationFrame(() => {
-    paintTimer = 0;
-    paintList(store, pane.current?.id, (c) => open(c));
+  if (isPaintDue) return;
+  isPaintDue = true;
+  const paint = () => {
+    isPaintDue = false;
+    list.paint(pane.current?.id ?? null);
     pane.paint();
-  });
+  };
+  if (document.visibilityState === "visible") requestAnimationFrame(paint);
+  else setTimeout(paint, 200);
 }
 
-function open(conversation) { pane.open(conversation).then(repaint); repaint(); }
-function leave() { pane.leave(); repaint(); $("list").focus(); }
-
 function banner(text) { $("banner").textContent = text; $("banner").hidden = !text; }
+
+// ---- the address names the open conversation, so that a reload and the back button do what they should ----
+
+function open(conversation) {
+  const address = `#${conversation.id}`;
+  if (pane.current || location.hash === address) history.replaceState(history.state, "", address);
+  else history.pushState({ isOver: true }, "", address);
+  const opened = pane.open(conversation);
+  repaint();
+  return opened;
+}
+
+function close() {
+  pane.leave();
+  repaint();
+  if (history.state?.isOver) history.back();
+  else history.replaceState(null, "", location.pathname);
+  $("list").focus();
+}
+
+async function route() {
+  if (!store || $("chat").hidden) return;
+  const conversation = store.conversations.get(location.hash.slice(1));
+  if (conversation?.kind) await open(conversation);
+  else if (pane.current) { pane.leave(); repaint(); }
+}
+addEventListener("popstate", route);
 
 // ---- beginning conversations ----
 
 function field(label, props) {
-  const input = el("input", { autocapitalize: "none", spellcheck: false, ...props });
+  const input = el("input", { required: true, autocapitalize: "none", autocomplete: "off", spellcheck: false, ...props });
   return { input, node: el("label", {}, label, input) };
 }
 
-async function find(name) {
-  const user = await api.userNamed(name.trim().toLowerCase().replace(/^@/, ""));
-  if (!user) throw new Error(`There is no user “${name.trim()}”.`);
-  store.users.set(user.id, user);
-  return user;
+function begun(view) {
+  const conversation = store.at(view.id);
+  conversation.describe(view);
+  watchPeople();
+  return () => open(conversation);
 }
 
 $("new-direct").onclick = () => {
-  const { input, node } = field("User name", { required: true });
-  ask("Write to", [node], async () => {
-    const user = await find(input.value);
-    const view = await api.direct(user.id);
-    const conversation = store.at(view.id);
-    conversation.describe(view);
-    watchPeople();
-    open(conversation);
-  }, "Open");
+  const { input, node } = field("User name", {});
+  ask("New conversation", [node], async () => begun(await api.direct((await store.find(input.value)).id)), "Open");
 };
 
 $("new-group").onclick = () => {
-  const title = field("Name of the group", { required: true, autocapitalize: "sentences", maxLength: 80 });
-  const people = field("User names, separated by blanks", { required: true });
+  const title = field("Name of the group", { autocapitalize: "sentences", maxLength: 80, dir: "auto" });
+  const people = field("User names, separated by blanks", {});
   ask("New group", [title.node, people.node], async () => {
-    const users = await Promise.all(people.input.value.split(/[\s,]+/).filter(Boolean).map(find));
-    const view = await api.group(title.input.value.trim(), users.map((u) => u.id));
-    const conversation = store.at(view.id);
-    conversation.describe(view);
-    open(conversation);
+    const users = [];
+    for (const name of people.input.value.split(/[\s,]+/).filter(Boolean)) users.push(await store.find(name));
+    return begun(await api.group(title.input.value.trim(), users.map((u) => u.id)));
   }, "Make group");
 };
 
-// ---- keys, sight, size ----
-
-function step(by) {
-  const all = store.sorted();
-  if (!all.length) return;
-  const at = all.findIndex((c) => c.id === pane.current?.id);
-  open(all[Math.min(all.length - 1, Math.max(0, at + by))]);
-}
+// ---- keys, sight ----
 
 addEventListener("keydown", (event) => {
-  if (!store || $("dialog").open || $("viewer").open) return;
-  if (event.altKey && event.key === "ArrowDown") step(1);
-  else if (event.altKey && event.key === "ArrowUp") step(-1);
-  else if (event.altKey && event.key.toLowerCase() === "n") $("new-direct").click();
-  else if (event.altKey && event.key.toLowerCase() === "g") $("new-group").click();
-  else if (document.activeElement === $("list") && ["ArrowDown", "ArrowUp"].includes(event.key)) { step(event.key === "ArrowDown" ? 1 : -1); $("list").focus(); }
-  else if (event.key === "Escape" && pane.current) leave();
+  if (!store || $("chat").hidden || $("dialog").open || $("viewer").open) return;
+  const step = event.altKey && { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step) { const next = list.neighbour(step); if (next) open(next); }
+  else if (event.altKey && event.code === "KeyN") $("new-direct").click();
+  else if (event.altKey && event.code === "KeyG") $("new-group").click();
+  else if (event.key === "Escape" && pane.current) close();
   else return;
   event.preventDefault();
 });
-const looked = () => { socket?.tell({ activity: { active: document.visibilityState === "visible" } }); pane?.seen(); };
+
+function sayActivity() { socket?.tell({ activity: { active: document.visibilityState === "visible" } }); }
+function looked() {
+  if (!socket) return;
+  sayActivity();
+  socket.wake();
+  pane.seen();
+}
 addEventListener("focus", looked);
 document.addEventListener("visibilitychange", looked);
 
 const session = saved();
-if (session) start(session);
+if (session) { start(session); renew(session); }
 else showWelcome();

@@ -16,51 +16,95 @@ export function el(tag, props = {}, ...children) {
   return node;
 }
 
-export function paintAvatar(node, id, name, presence) {
+// One of the icons drawn in index.html.
+export function icon(name, label) {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg"), use = document.createElementNS(space, "use");
+  use.setAttribute("href", `#i-${name}`);
+  if (label) { svg.setAttribute("role", "img"); svg.setAttribute("aria-label", label); }
+  svg.append(use);
+  return svg;
+}
+
+// Text with its web addresses as links.
+export function linked(text) {
+  const parts = text.split(/(https?:\/\/[^\s<>"]*[^\s<>".,:;!?)\]'])/);
+  return parts.filter(Boolean).map((part) => (/^https?:\/\/\S/.test(part)
+    ? el("a", { href: part, textContent: part, target: "_blank", rel: "noopener noreferrer" }) : part));
+}
+
+// A message of up to three emoji and nothing else is shown large.
+export const isEmojiOnly = (text) => /^(?:\p{Extended_Pictographic}(?:\uFE0F|\p{Emoji_Modifier}|\u200D\p{Extended_Pictographic})*\s*){1,3}$/u.test(text);
+
+export function hueOf(id) {
   let hue = 0;
   for (const c of id || "") hue = (hue * 31 + c.charCodeAt(0)) % 360;
-  node.style.background = `hsl(${hue} 45% 42%)`;
+  return hue;
+}
+
+export function paintAvatar(node, id, name, presence) {
+  node.style.background = `hsl(${hueOf(id)} 42% 44%)`;
   node.textContent = [...(name || "?")][0];
   if (presence) node.dataset.presence = presence;
   else delete node.dataset.presence;
 }
 
+// ---- times ----
+
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short" });
+const dayAndYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+const isSameDay = (ms, other) => new Date(ms).toDateString() === new Date(other).toDateString();
 export const timeOf = (ms) => clock.format(ms);
-export const dayOf = (ms) => (isToday(ms) ? "Today" : day.format(ms));
-export const whenOf = (ms) => (!ms ? "" : isToday(ms) ? clock.format(ms) : day.format(ms));
-const isToday = (ms) => new Date(ms).toDateString() === new Date().toDateString();
+
+export function dayOf(ms) {
+  const now = Date.now();
+  if (isSameDay(ms, now)) return "Today";
+  if (isSameDay(ms, now - 86_400_000)) return "Yesterday";
+  return (new Date(ms).getFullYear() === new Date(now).getFullYear() ? day : dayAndYear).format(ms);
+}
+
+export const whenOf = (ms) => (!ms ? "" : isSameDay(ms, Date.now()) ? timeOf(ms) : dayOf(ms));
 
 export function lastSeen(ms) {
   if (!ms) return "offline";
-  const minutes = Math.max(0, Math.round((Date.now() - ms) / 60000));
+  const minutes = Math.max(0, Math.floor((Date.now() - ms) / 60000));
   if (minutes < 1) return "last seen just now";
   if (minutes < 60) return `last seen ${minutes} min ago`;
-  return `last seen ${dayOf(ms)} ${timeOf(ms)}`;
+  const when = dayOf(ms);
+  return `last seen ${when === "Today" ? "" : `${when === "Yesterday" ? "yesterday" : when} `}at ${timeOf(ms)}`;
 }
 
-// Opens the one dialog; `submit` may throw to keep it open with the message.
+// ---- the one dialog ----
+
+// Asks; `submit` may throw, which keeps the dialog open with the message. What `submit` answers, if a
+// function, runs when the dialog has closed: the place to move the focus elsewhere.
 export function ask(title, body, submit, okText = "OK") {
-  const dialog = $("dialog"), form = $("dialog-form"), error = $("dialog-error");
+  const dialog = $("dialog"), form = $("dialog-form"), error = $("dialog-error"), ok = $("dialog-ok");
+  if (dialog.open) dialog.close();
   $("dialog-title").textContent = title;
   $("dialog-body").replaceChildren(...body);
-  $("dialog-ok").textContent = okText;
-  $("dialog-ok").hidden = !submit;
+  ok.textContent = okText;
+  ok.hidden = !submit;
   $("dialog-cancel").textContent = submit ? "Cancel" : "Close";
   error.hidden = true;
   form.onsubmit = async (event) => {
     event.preventDefault();
-    $("dialog-ok").disabled = true;
+    if (!submit || ok.disabled) return;
+    ok.disabled = true;
     try {
-      await submit?.();
+      const then = await submit();
       dialog.close();
+      if (typeof then === "function") then();
     } catch (problem) {
       error.textContent = problem.message;
       error.hidden = false;
-    } finally { $("dialog-ok").disabled = false; }
+    } finally { ok.disabled = false; }
   };
   $("dialog-cancel").onclick = () => dialog.close();
   dialog.showModal();
-  body.find((n) => n.querySelector?.("input"))?.querySelector("input")?.focus();
+  const first = $("dialog-body").querySelector("input");
+  (first || (submit ? ok : $("dialog-cancel"))).focus();
 }
+
+export function tell(title, text) { ask(title, [el("p", { textContent: text })]); }

@@ -1,73 +1,105 @@
 // The open conversation: entries, ticks, composer, paging.
 import { uuid } from "./api.js";
-import { $, ask, dayOf, el, lastSeen, paintAvatar, timeOf } from "./dom.js";
-import { membershipText } from "./list.js";
+import { $, ask, dayOf, el, hueOf, icon, isEmojiOnly, lastSeen, linked, paintAvatar, tell, timeOf } from "./dom.js";
+import { eventText } from "./list.js";
 
-const TICKS = { SENT: "✓", DELIVERED: "✓✓", READ: "✓✓" };
+const TICKS = { SENT: "sent", DELIVERED: "twice", READ: "twice" };
+const RUN_MS = 5 * 60_000; // messages of one person within this stand together
+const hasKeyboard = !matchMedia("(pointer: coarse)").matches;
 
 export class Pane {
   constructor(store, close) {
     this.store = store;
-    this.current = null;
     this.close = close;
-    this.nodes = new Map();
+    this.current = null;
+    this.editing = null;
+    this.nodes = new Map(); // key → {node, look}
     $("back").onclick = () => close();
     $("composer").onsubmit = (event) => { event.preventDefault(); this.submit(); };
     $("text").onkeydown = (event) => this.key(event);
     $("text").oninput = () => { this.grow(); this.sayTyping(); };
     $("attach").onclick = () => $("file").click();
-    $("file").onchange = () => this.upload($("file").files[0]);
-    $("text").onpaste = (event) => { const file = [...event.clipboardData.files][0]; if (file) { event.preventDefault(); this.upload(file); } };
+    $("file").onchange = () => { this.offerPicture($("file").files[0]); $("file").value = ""; };
+    $("text").onpaste = (event) => this.takeFile(event, event.clipboardData);
+    $("pane").ondragover = (event) => event.preventDefault();
+    $("pane").ondrop = (event) => this.takeFile(event, event.dataTransfer);
     $("entries").onscroll = () => this.scrolled();
-    $("newest").onclick = () => this.toEnd();
-    $("edit-cancel").onclick = () => this.stopEditing();
+    $("entries").onkeydown = (event) => this.walk(event);
+    $("newest").onclick = () => { this.toEnd(); $("text").focus(); };
+    $("edit-cancel").onclick = () => { this.stopEditing(); $("text").focus(); };
     $("people").onclick = () => this.showPeople();
     $("viewer").onclick = () => $("viewer").close();
+    this.leave();
   }
 
   async open(conversation) {
-    this.stopEditing();
-    this.current = conversation;
-    this.nodes.clear();
-    $("entries").replaceChildren();
-    $("pane-empty").hidden = true;
-    $("open").hidden = false;
-    $("chat").classList.add("in-conversation");
-    this.store.socket.tell({ watch: { conversations: [conversation.id], users: conversation.members.map((m) => m.user).slice(0, 100) } });
+    if (conversation !== this.current) {
+      this.leave();
+      this.current = conversation;
+      $("pane-empty").hidden = true;
+      $("open").hidden = false;
+      $("chat").classList.add("in-conversation");
+      $("text").value = conversation.draft;
+      this.grow();
+    }
+    this.watch();
     this.paint();
-    $("text").focus();
-    try { await this.store.load(conversation); } catch { /* offline: painted when back */ }
+    if (hasKeyboard) $("text").focus();
+    try { await this.store.load(conversation); } catch { /* offline: opened again when back */ }
+    if (conversation !== this.current) return;
     this.paint();
     this.toEnd();
+    await this.fill();
+  }
+
+  watch() {
+    const c = this.current;
+    this.store.socket.tell({ watch: { conversations: [c.id], users: c.members.map((m) => m.user).slice(0, 100) } });
   }
 
   leave() {
     this.stopEditing();
+    const c = this.current;
+    if (c) {
+      c.draft = $("text").value;
+      this.store.socket.tell({ unwatch: { conversations: [c.id], users: [] } });
+    }
     this.current = null;
+    this.nodes.clear();
+    $("entries").replaceChildren();
+    $("newest").hidden = true;
     $("open").hidden = true;
     $("pane-empty").hidden = false;
     $("chat").classList.remove("in-conversation");
   }
+
+  // ---- place and reading ----
 
   get isAtEnd() { const box = $("entries"); return box.scrollHeight - box.scrollTop - box.clientHeight < 60; }
   toEnd() { const box = $("entries"); box.scrollTop = box.scrollHeight; $("newest").hidden = true; this.seen(); }
 
   // Read means: open, at the end, and the tab is looked at.
   seen() {
-    if (this.current && document.visibilityState === "visible" && document.hasFocus() && this.isAtEnd) this.store.sendMarks(this.current, true);
+    const isLookedAt = document.visibilityState === "visible" && document.hasFocus();
+    if (this.current?.isLoaded && isLookedAt && this.isAtEnd) this.store.sendMarks(this.current, true);
   }
 
   async scrolled() {
     if (!this.current) return;
     if (this.isAtEnd) { $("newest").hidden = true; this.seen(); }
-    if ($("entries").scrollTop < 80 && this.current.moreBefore) {
-      const box = $("entries"), before = box.scrollHeight;
-      if (await this.store.loadOlder(this.current)) {
-        this.paint();
-        box.scrollTop += box.scrollHeight - before;
-      }
+    while ($("entries").scrollTop < 200 && this.current && await this.store.loadOlder(this.current)) this.paint();
+  }
+
+  // Pages of edits and erasures show little; more until the box is full.
+  async fill() {
+    const c = this.current, box = $("entries");
+    while (this.current === c && c.moreBefore && box.scrollHeight <= box.clientHeight && await this.store.loadOlder(c)) {
+      this.paint();
+      this.toEnd();
     }
   }
+
+  // ---- painting: a node is kept while its entry, tick and neighbours look the same ----
 
   paintHead() {
     const c = this.current, store = this.store;
@@ -76,107 +108,159 @@ export class Pane {
     paintAvatar($("open-avatar"), peer || c.id, title, peer && (presence?.state || "OFFLINE"));
     $("open-title").textContent = title;
     const typing = [...c.typing.keys()].map((id) => store.name(id));
-    $("open-state").textContent = typing.length ? `${typing.join(", ")} typing…`
-      : c.left ? "you are no longer a member"
-        : !peer ? `${c.memberCount} members`
-          : presence?.state === "ONLINE" ? "online" : presence?.state === "AWAY" ? "away" : lastSeen(Number(presence?.lastSeenMs || 0));
+    const state = c.left ? "you are no longer a member"
+      : !peer ? `${c.memberCount} member${c.memberCount === 1 ? "" : "s"}`
+        : presence?.state === "ONLINE" ? "online" : presence?.state === "AWAY" ? "away" : lastSeen(Number(presence?.lastSeenMs || 0));
+    $("open-state").textContent = !typing.length ? state : peer ? "typing…" : `${typing.slice(0, 3).join(", ")} typing…`;
+    $("open-state").classList.toggle("typing", typing.length > 0);
     $("composer").hidden = c.left;
   }
 
-  // Repaints what changed: a node is kept while its entry, tick and neighbours look the same.
   paint() {
     const c = this.current;
     if (!c) return;
-    const wasAtEnd = this.isAtEnd;
+    const wasAtEnd = this.isAtEnd, box = $("entries"), stay = wasAtEnd ? null : this.firstInSight();
     this.paintHead();
-    const wanted = [];
-    let lastDay = "", lastFrom = "";
-    for (const entry of c.entries) {
-      const today = dayOf(entry.atMs);
-      if (today !== lastDay) { wanted.push(this.node(`d${today}`, today, () => el("div", { class: "day", textContent: today }))); lastDay = today; lastFrom = ""; }
-      if (entry.message) {
-        const showsName = c.kind === "GROUP" && entry.from !== this.store.me.id && entry.from !== lastFrom;
-        const tick = entry.from === this.store.me.id ? this.store.tickOf(c, entry) : "";
-        const look = `${entry.message.revision}|${tick}|${showsName}|${showsName ? this.store.name(entry.from) : ""}`;
-        wanted.push(this.node(`e${entry.seq}`, look, () => this.message(entry, tick, showsName)));
-        lastFrom = entry.from;
-      } else if (entry.membership || entry.settings) {
-        const text = entry.membership ? membershipText(this.store, entry) : `${this.store.name(entry.from)} named this “${entry.settings.title || ""}”`;
-        wanted.push(this.node(`e${entry.seq}`, text, () => el("div", { class: "event", textContent: text })));
-        lastFrom = "";
-      }
-    }
-    for (const item of c.pending) wanted.push(this.node(`p${item.cid}`, item.error || "", () => this.pendingMessage(item)));
-    const box = $("entries"), keep = new Set(wanted);
+    const wanted = this.wantedNodes(c), keep = new Set(wanted);
     for (const child of [...box.children]) if (!keep.has(child)) child.remove();
     wanted.forEach((node, index) => { if (box.children[index] !== node) box.insertBefore(node, box.children[index] || null); });
     for (const [key, { node }] of this.nodes) if (!keep.has(node)) this.nodes.delete(key);
-    if (wasAtEnd) this.toEnd();
-    else if (c.unread) $("newest").hidden = false;
+    if (wasAtEnd) return this.toEnd();
+    const anchor = stay && this.nodes.get(stay.key)?.node;
+    if (anchor) box.scrollTop += anchor.getBoundingClientRect().top - stay.top;
+    if (c.unread) $("newest").hidden = false;
+  }
+
+  firstInSight() {
+    const top = $("entries").getBoundingClientRect().top;
+    for (const node of $("entries").querySelectorAll(".msg, .event")) {
+      const { top: nodeTop, bottom } = node.getBoundingClientRect();
+      if (bottom > top) return { key: node.key, top: nodeTop };
+    }
+    return null;
+  }
+
+  wantedNodes(c) {
+    const wanted = [], store = this.store;
+    let lastDay = "", last = null;
+    if (!c.isLoaded) wanted.push(this.node("loading", "", () => el("div", { class: "event", textContent: "Loading…" })));
+    for (const entry of c.entries) {
+      const day = dayOf(entry.atMs), text = entry.message ? "" : eventText(store, entry);
+      if (!entry.message && !text) continue;
+      if (day !== lastDay) {
+        wanted.push(this.node(`d${day}`, day, () => el("div", { class: "day", textContent: day })));
+        lastDay = day;
+        last = null;
+      }
+      if (entry.message) {
+        const isMine = entry.from === store.me.id;
+        const isFirst = last?.from !== entry.from || entry.atMs - last.atMs > RUN_MS;
+        const name = c.kind === "GROUP" && !isMine && isFirst ? store.name(entry.from) : "";
+        const tick = isMine ? store.tickOf(c, entry) : "";
+        const look = [entry.message.revision, tick, isFirst, name, c.left].join("|");
+        wanted.push(this.node(`e${entry.seq}`, look, () => this.message(entry, { isMine, isFirst, name, tick })));
+      } else {
+        wanted.push(this.node(`e${entry.seq}`, text, () => el("div", { class: "event", textContent: text, dir: "auto" })));
+      }
+      last = entry.message ? entry : null;
+    }
+    c.pending.forEach((item, index) => {
+      const isFirst = index === 0 && last?.from !== store.me.id;
+      wanted.push(this.node(`p${item.cid}`, `${item.error || ""}${isFirst}`, () => this.pendingMessage(c, item, isFirst)));
+    });
+    return wanted;
   }
 
   node(key, look, make) {
     const known = this.nodes.get(key);
     if (known?.look === look) return known.node;
     const node = make();
+    node.key = key;
     this.nodes.set(key, { node, look });
     return node;
   }
 
-  message(entry, tick, showsName) {
-    const { message } = entry, isMine = entry.from === this.store.me.id;
-    const picture = (m) => el("img", {
-      src: m.url, alt: m.name || "picture", loading: "lazy", tabIndex: 0,
-      onload: () => { if (this.isAtEnd || entry.seq === this.current?.have) this.toEnd(); },
-      onclick: () => { $("viewer").firstElementChild.src = m.url; $("viewer").showModal(); },
-    });
-    const isImage = (m) => (m.type || "").startsWith("image/");
-    const media = (message.media || []).map((m) => isImage(m) ? picture(m) : el("a", { href: m.url, textContent: `📄 ${m.name || "file"}`, download: m.name || "" }));
-    const tools = isMine && !message.erased && !this.current.left
-      ? el("div", { class: "tools" },
-        el("button", { type: "button", textContent: "Edit", onclick: () => this.startEditing(entry) }),
-        el("button", { type: "button", textContent: "Erase", onclick: () => this.erase(entry) })) : null;
-    return el("div", { class: `msg${isMine ? " mine" : ""}${message.erased ? " erased" : ""}`, tabIndex: -1, data: { seq: entry.seq } },
-      tools,
-      showsName ? el("div", { class: "who", textContent: this.store.name(entry.from) }) : null,
-      ...media,
-      el("div", { class: "body", textContent: message.erased ? "This message was erased" : message.text || "" }),
+  message(entry, { isMine, isFirst, name, tick }) {
+    const { message } = entry, text = message.text || "", erased = Boolean(message.erased);
+    const classes = ["msg", isMine && "mine", isFirst && "first", erased && "erased", !message.media?.length && isEmojiOnly(text) && "big"];
+    const body = erased ? ["This message was erased"] : linked(text);
+    return el("div", { class: classes.filter(Boolean).join(" "), tabIndex: -1, data: { seq: entry.seq } },
+      name ? el("div", { class: "who", textContent: name, style: `--hue: ${hueOf(entry.from)}` }) : null,
+      ...(erased ? [] : message.media || []).map((media, index) => this.media(entry, media, index)),
+      body.length ? el("div", { class: "body", dir: "auto" }, ...body) : null,
       el("div", { class: "meta" },
-        message.editedAtMs && !message.erased ? el("span", { textContent: "edited" }) : null,
+        message.editedAtMs && !erased ? el("span", { textContent: "edited" }) : null,
         el("time", { textContent: timeOf(entry.atMs), title: new Date(entry.atMs).toLocaleString() }),
-        tick ? el("span", { class: `tick ${tick.toLowerCase()}`, textContent: TICKS[tick], title: tick.toLowerCase(), "aria-label": tick.toLowerCase() }) : null));
+        tick ? el("span", { class: `tick ${tick.toLowerCase()}`, title: tick.toLowerCase() }, icon(TICKS[tick], tick.toLowerCase())) : null),
+      isMine && !erased && !this.current.left ? el("div", { class: "tools" },
+        el("button", { type: "button", textContent: "Edit", onclick: () => this.startEditing(entry) }),
+        el("button", { type: "button", textContent: "Erase", onclick: () => this.erase(entry) })) : null);
   }
 
-  pendingMessage(item) {
+  media(entry, media, index) {
+    if (!(media.type || "").startsWith("image/")) {
+      return el("a", { class: "file", href: media.url, textContent: media.name || "File", download: media.name || "" });
+    }
     const c = this.current;
-    return el("div", { class: `msg mine${item.error ? " failed" : ""}` },
-      ...(item.preview ? [el("img", { src: item.preview, alt: "" })] : []),
-      el("div", { class: "body", textContent: item.text || "" }),
-      el("div", { class: "meta" }, item.error
-        ? el("span", {}, `${item.error} `, el("button", { class: "link", textContent: "Retry", onclick: () => this.store.push(c, item) }),
-          el("button", { class: "link", textContent: "Discard", onclick: () => this.store.drop(c, item) }))
-        : el("span", { textContent: "🕓 sending", "aria-label": "sending" })));
+    const img = el("img", { src: media.url, alt: media.name || "picture" });
+    img.onerror = async () => {
+      img.onerror = null;
+      const fresh = await this.store.renewMedia(c, entry).catch(() => []);
+      if (fresh[index]) img.src = fresh[index].url;
+    };
+    return el("button", { type: "button", class: "picture", title: "Show larger", onclick: () => {
+      Object.assign($("viewer").firstElementChild, { src: img.src, alt: img.alt });
+      $("viewer").showModal();
+    } }, img);
   }
+
+  pendingMessage(c, item, isFirst) {
+    const again = () => this.store.retry(c, item), drop = () => this.store.settle(c, item.cid);
+    return el("div", { class: `msg mine${isFirst ? " first" : ""}${item.error ? " failed" : " pending"}` },
+      item.media ? el("span", { class: "picture" }, item.preview ? el("img", { src: item.preview, alt: "" }) : "Picture") : null,
+      item.text ? el("div", { class: "body", dir: "auto" }, ...linked(item.text)) : null,
+      el("div", { class: "meta" }, ...(item.error
+        ? [el("span", { textContent: `Not sent: ${item.error}` }),
+          el("button", { type: "button", class: "link", textContent: "Again", onclick: again }),
+          el("button", { type: "button", class: "link", textContent: "Discard", onclick: drop })]
+        : [el("span", { class: "tick", title: "sending" }, icon("clock", "sending"))])));
+  }
+
+  // ---- keys ----
 
   key(event) {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); this.submit(); }
-    if (event.key === "Escape") { event.stopPropagation(); if (this.editing) this.stopEditing(); else this.close(); }
-    if (event.key === "ArrowUp" && !$("text").value && this.current) {
+    if (event.isComposing) return;
+    if (event.key === "Enter" && !event.shiftKey && hasKeyboard) { event.preventDefault(); this.submit(); }
+    if (event.key === "Escape" && this.editing) { event.stopPropagation(); this.stopEditing(); }
+    if (event.key === "ArrowUp" && !$("text").value && !event.altKey) {
       const mine = this.current.entries.findLast((e) => e.message && !e.message.erased && e.from === this.store.me.id);
       if (mine) { event.preventDefault(); this.startEditing(mine); }
     }
   }
 
+  // Arrows walk from message to message; Tab then reaches what can be done with one.
+  walk(event) {
+    const messages = [...$("entries").querySelectorAll(".msg[data-seq]")];
+    const at = messages.indexOf(document.activeElement.closest(".msg"));
+    const next = { ArrowUp: at < 0 ? messages.length - 1 : Math.max(0, at - 1), ArrowDown: at + 1, Home: 0, End: messages.length - 1 }[event.key];
+    if (next === undefined || event.altKey || (at < 0 && event.key === "ArrowDown")) return;
+    event.preventDefault();
+    if (messages[next]) messages[next].focus();
+    else $("text").focus();
+  }
+
+  // ---- writing ----
+
   grow() { const box = $("text"); box.style.height = "auto"; box.style.height = `${box.scrollHeight + 2}px`; }
 
   sayTyping() {
     const now = Date.now();
-    if (!this.current || !$("text").value || now - (this.typedAt || 0) < 3000) return;
+    if (!this.current || this.editing || !$("text").value || now - (this.typedAt || 0) < 3000) return;
     this.typedAt = now;
     this.store.socket.tell({ typing: { conversation: this.current.id } });
   }
 
-  async submit() {
+  submit() {
     const text = $("text").value.trim(), c = this.current;
     if (!text || !c) return;
     this.typedAt = 0;
@@ -184,10 +268,12 @@ export class Pane {
     $("text").value = "";
     this.grow();
     this.store.send(c, { text });
+    this.paint();
     this.toEnd();
   }
 
   startEditing(entry) {
+    if (!this.editing) this.current.draft = $("text").value;
     this.editing = entry;
     $("editing").hidden = false;
     $("text").value = entry.message.text || "";
@@ -199,76 +285,76 @@ export class Pane {
     if (!this.editing) return;
     this.editing = null;
     $("editing").hidden = true;
-    $("text").value = "";
+    $("text").value = this.current.draft;
     this.grow();
   }
 
   async saveEdit(text) {
-    const { seq, message } = this.editing, id = this.current.id;
+    const { seq, message } = this.editing, conversation = this.current.id;
+    if (text !== message.text) {
+      try {
+        await this.store.socket.request({ edit: { conversation, target: String(seq), cid: uuid(), text } });
+      } catch (error) { return tell("The change was not kept", error.message); }
+    }
     this.stopEditing();
-    if (text === message.text) return;
-    await this.change({ edit: { conversation: id, target: String(seq), cid: uuid(), text } });
   }
 
   erase(entry) {
-    const id = this.current.id;
-    ask("Erase this message for everyone?", [el("p", { textContent: entry.message.text || "Picture" })],
-      () => this.store.socket.request({ erase: { conversation: id, target: String(entry.seq), cid: uuid(), forAll: true } }), "Erase");
+    const frame = { conversation: this.current.id, target: String(entry.seq), cid: uuid(), forAll: true };
+    ask("Erase this message for everyone?", [el("p", { class: "quote", dir: "auto", textContent: entry.message.text || "Picture" })],
+      async () => { await this.store.socket.request({ erase: frame }); return () => $("text").focus(); }, "Erase");
   }
 
-  async change(frame) {
-    try { await this.store.socket.request(frame); } catch (error) { ask("That did not work", [el("p", { textContent: error.message })]); }
+  // ---- pictures ----
+
+  takeFile(event, data) {
+    const file = [...data.files].find((f) => f.type.startsWith("image/"));
+    if (!file) return;
+    event.preventDefault();
+    this.offerPicture(file);
   }
 
-  async upload(file) {
-    const c = this.current;
-    $("file").value = "";
-    if (!file || !c) return;
-    const limit = Number(this.store.socket.limits?.mediaBytes || 100 << 20);
-    if (file.size > limit) return ask("Too large", [el("p", { textContent: `At most ${Math.round(limit / (1 << 20))} MiB.` })]);
-    const button = $("attach");
-    button.disabled = true;
-    button.textContent = "…";
-    try {
-      const blob = await this.store.api.upload(file);
-      const text = $("text").value.trim();
-      $("text").value = "";
-      this.grow();
-      await this.store.send(c, { text, media: [{ blob: blob.blob, name: file.name || "picture" }] });
-    } catch (error) {
-      ask("The picture was not sent", [el("p", { textContent: error.message })]);
-    } finally {
-      button.disabled = false;
-      button.textContent = "📎";
-    }
+  offerPicture(file) {
+    const c = this.current, limit = Number(this.store.socket.limits?.mediaBytes || 100 << 20);
+    if (!file || !c || c.left) return;
+    if (file.size > limit) return tell("Too large", `A picture may have at most ${Math.round(limit / (1 << 20))} MiB.`);
+    const preview = URL.createObjectURL(file);
+    const caption = el("input", { placeholder: "Say something about it", "aria-label": "Caption", dir: "auto", maxLength: 4000 });
+    ask("Send a picture", [el("img", { class: "preview", src: preview, alt: file.name }), caption], async () => {
+      const { blob } = await this.store.api.upload(file);
+      this.store.send(c, { text: caption.value.trim(), media: [{ blob, name: file.name || "picture" }], preview });
+      setTimeout(() => URL.revokeObjectURL(preview), 60_000);
+      return () => { this.toEnd(); $("text").focus(); };
+    }, "Send");
   }
+
+  // ---- who is here ----
 
   showPeople() {
     const c = this.current, store = this.store;
-    const mine = c.members.find((m) => m.user === store.me.id);
-    const rows = c.members.map(({ user, role }) => {
-      const avatar = el("span", { class: "avatar" });
-      paintAvatar(avatar, user, store.name(user), store.presence.get(user)?.state);
-      return el("li", {}, avatar, el("div", { class: "grow" }, el("span", { textContent: store.name(user) }), el("small", { textContent: `@${store.users.get(user)?.username || ""}` })),
-        el("small", { textContent: role === "MEMBER" ? "" : role.toLowerCase() }));
+    const role = c.members.find((m) => m.user === store.me.id)?.role;
+    const rows = c.members.map((m) => {
+      const avatar = el("span", { class: "avatar", "aria-hidden": "true" }), name = store.name(m.user);
+      paintAvatar(avatar, m.user, name, store.presence.get(m.user)?.state);
+      return el("li", {}, avatar,
+        el("div", { class: "grow" }, el("span", { textContent: name, dir: "auto" }), el("small", { textContent: `@${store.users.get(m.user)?.username || ""}` })),
+        c.kind === "GROUP" && m.role !== "MEMBER" ? el("small", { textContent: String(m.role).toLowerCase() }) : null);
     });
     const body = [el("ul", {}, ...rows)];
     let submit = null;
-    if (c.kind === "GROUP" && ["OWNER", "ADMIN"].includes(mine?.role)) {
-      const input = el("input", { placeholder: "user name to add", autocapitalize: "none", spellcheck: false });
+    if (c.kind === "GROUP" && !c.left && ["OWNER", "ADMIN"].includes(role)) {
+      const input = el("input", { required: true, placeholder: "user name", autocapitalize: "none", spellcheck: false });
       body.push(el("label", {}, "Add somebody", input));
-      submit = async () => {
-        const user = await store.api.userNamed(input.value.trim());
-        if (!user) throw new Error("There is no user of that name.");
-        await store.api.addMember(c.id, user.id);
-      };
+      submit = async () => store.api.addMember(c.id, (await store.find(input.value)).id);
     }
     if (c.kind === "GROUP" && !c.left) {
-      body.push(el("button", { type: "button", class: "link", textContent: "Leave this group", onclick: async () => {
-        $("dialog").close();
-        try { await store.api.leave(c.id, store.me.id); } catch (error) { ask("That did not work", [el("p", { textContent: error.message })]); }
-      } }));
+      body.push(el("button", { type: "button", class: "link", textContent: "Leave this group", onclick: () => this.askToLeave(c) }));
     }
     ask(store.titleOf(c), body, submit, "Add");
+  }
+
+  askToLeave(c) {
+    ask(`Leave “${this.store.titleOf(c)}”?`, [el("p", { textContent: "You will see nothing more of it." })],
+      () => this.store.api.leave(c.id, this.store.me.id), "Leave");
   }
 }

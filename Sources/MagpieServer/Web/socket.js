@@ -1,7 +1,9 @@
 // The WebSocket session: auth with resume, heartbeat, answers by id, and reconnect with full jitter.
-// Emits "frame" for everything that is no answer, "state" for online/offline, "denied" when it may not come back.
+// Emits "ready"; "frame" for everything that is no answer; "pong"; "offline" when the connection is lost;
+// "denied" when the token is no longer good; "stopped" when coming back by itself would not help.
 
-const FIRST_WAIT = 500, LONGEST_WAIT = 30000, ANSWER_WAIT = 20000;
+const FIRST_WAIT = 500, LONGEST_WAIT = 30000, ANSWER_WAIT = 20000, READY_WAIT = 15000;
+const offline = (message) => Object.assign(new Error(message), { code: "offline" });
 
 export class Socket extends EventTarget {
   constructor(token, resume) {
@@ -14,7 +16,9 @@ export class Socket extends EventTarget {
     this.isReady = false;
     this.isClosed = false;
     this.wake = () => { if (!this.isReady && this.timer) this.connect(); };
+    this.unplugged = () => { if (this.isReady) this.drop(); };
     addEventListener("online", this.wake);
+    addEventListener("offline", this.unplugged);
     this.connect();
   }
 
@@ -25,25 +29,13 @@ export class Socket extends EventTarget {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const ws = new WebSocket(`${scheme}://${location.host}/v1/ws`, ["magpie.v1.json"]);
     this.ws = ws;
+    this.readyTimer = setTimeout(() => this.drop(), READY_WAIT);
     ws.onmessage = (event) => { if (ws === this.ws) this.receive(JSON.parse(event.data)); };
     ws.onclose = (event) => { if (ws === this.ws) this.lost(event.code); };
   }
 
   receive(frame) {
-    if (frame.hello) {
-      this.heartbeat = Number(frame.hello.heartbeatSeconds || 45) * 1000;
-      this.limits = frame.hello.limits || {};
-      const resume = this.resume();
-      this.request({ auth: { token: this.token, ...(resume && { resume }) } }, true).then(
-        (answer) => {
-          this.isReady = true;
-          this.failures = 0;
-          this.emit("ready", answer.ready);
-          this.beat();
-        },
-        (error) => { if (error.code === "unauthenticated") this.deny(error.message); });
-      return;
-    }
+    if (frame.hello) return this.authenticate(frame.hello);
     if (frame.closing) this.waitMs = Number(frame.closing.waitMs || 0);
     const waiting = frame.id !== undefined && this.answers.get(frame.id);
     if (!waiting) return this.emit("frame", frame);
@@ -56,15 +48,29 @@ export class Socket extends EventTarget {
     }
   }
 
+  async authenticate(hello) {
+    this.heartbeat = Number(hello.heartbeatSeconds || 45) * 1000;
+    this.limits = hello.limits || {};
+    const resume = this.resume();
+    try {
+      const { ready } = await this.request({ auth: { token: this.token, ...(resume && { resume }) } }, true);
+      clearTimeout(this.readyTimer);
+      this.isReady = true;
+      this.failures = 0;
+      this.emit("ready", ready);
+      this.beat();
+    } catch (error) {
+      if (error.code === "unauthenticated") this.deny("Please sign in again.");
+      else if (error.code !== "offline") this.drop();
+    }
+  }
+
   // Sends a frame and answers with the frame that repeats its id.
   request(frame, isAuth = false) {
     return new Promise((resolve, reject) => {
-      if (!isAuth && !this.isReady) return reject(Object.assign(new Error("offline"), { code: "offline" }));
+      if (!isAuth && !this.isReady) return reject(offline("There is no connection at the moment."));
       const id = String(this.nextId++);
-      const timer = setTimeout(() => {
-        this.answers.delete(id);
-        reject(Object.assign(new Error("no answer"), { code: "offline" }));
-      }, ANSWER_WAIT);
+      const timer = setTimeout(() => this.drop(), ANSWER_WAIT);
       this.answers.set(id, { resolve, reject, timer });
       this.ws.send(JSON.stringify({ id, ...frame }));
     });
@@ -81,26 +87,40 @@ export class Socket extends EventTarget {
         const { pong } = await this.request({ ping: { feed: String(this.resume()?.feed ?? 0) } });
         this.emit("pong", pong);
         this.beat();
-      } catch { this.ws.close(4002); }
+      } catch (error) { if (error.code !== "offline") this.drop(); }
     }, this.heartbeat * (0.6 + 0.3 * Math.random()));
   }
 
+  // Gives the connection up at once; a dead peer would never finish a close handshake.
+  drop() {
+    const ws = this.ws;
+    this.ws = null;
+    ws?.close();
+    this.lost(1006);
+  }
+
   lost(code) {
-    const wasReady = this.isReady;
     this.isReady = false;
     clearTimeout(this.beatTimer);
-    for (const { reject, timer } of this.answers.values()) {
-      clearTimeout(timer);
-      reject(Object.assign(new Error("offline"), { code: "offline" }));
-    }
+    clearTimeout(this.readyTimer);
+    const answers = [...this.answers.values()];
     this.answers.clear();
+    for (const { reject, timer } of answers) {
+      clearTimeout(timer);
+      reject(offline("The connection was lost."));
+    }
     if (this.isClosed) return;
-    if (code >= 4500) return this.deny(code === 4502 ? "This device was signed out." : "Please sign in again.");
+    if (code === 4500) return this.deny("Please sign in again.");
+    if (code === 4501) return this.deny("This account was closed.");
+    if (code === 4502) return this.deny("This device was signed out.");
+    if (code > 4502) {
+      this.close();
+      return this.emit("stopped", "The server and this page do not understand each other. Please load the page again.");
+    }
     const ceiling = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.failures++);
-    const wait = (this.waitMs || 0) + Math.random() * ceiling;
+    this.timer = setTimeout(() => this.connect(), (this.waitMs || 0) + Math.random() * ceiling);
     this.waitMs = 0;
-    this.timer = setTimeout(() => this.connect(), wait);
-    this.emit("offline", { wasReady });
+    this.emit("offline");
   }
 
   deny(message) {
@@ -111,9 +131,9 @@ export class Socket extends EventTarget {
   close() {
     this.isClosed = true;
     removeEventListener("online", this.wake);
-    clearTimeout(this.timer);
-    clearTimeout(this.beatTimer);
-    this.ws.close(1000);
+    removeEventListener("offline", this.unplugged);
+    for (const timer of [this.timer, this.beatTimer, this.readyTimer]) clearTimeout(timer);
+    this.ws?.close(1000);
   }
 
   emit(type, detail) { this.dispatchEvent(new CustomEvent(type, { detail })); }

@@ -3,26 +3,34 @@ import { uuid } from "./api.js";
 
 const number = (value) => Number(value || 0);
 const PAGE = 50;
+const WAITING = ["offline", "unavailable", "no_quorum", "rate_limited"];
 
 export class Conversation {
   constructor(id) {
     Object.assign(this, {
-      id, kind: "", title: "", members: [], head: 0, m: 0, floor: 1, unread: 0, delivered: 0, read: 0,
-      marks: new Map(), last: null, lastAtMs: 0, entries: [], moreBefore: false, isLoaded: false,
-      pending: [], typing: new Map(), left: false, isPulling: false,
+      id, kind: "", title: "", members: [], memberCount: 0, head: 0, m: 0, floor: 1, unread: 0,
+      delivered: 0, read: 0, told: { delivered: 0, read: 0 }, marks: new Map(), last: null, lastAtMs: 0,
+      entries: [], moreBefore: false, isLoaded: false, isPulling: false, isPullingOlder: false,
+      pending: [], isFlushing: false, draft: "", typing: new Map(), left: false,
     });
   }
 
   // The contiguous end of what is loaded; 0 when nothing is.
   get have() { return this.entries.length ? this.entries.at(-1).seq : 0; }
 
+  // What the server says. It may be older than what was pushed meanwhile, so nothing goes back,
+  // and `told` says which marks the server has from us.
   apply(changed) {
-    this.head = Math.max(this.head, number(changed.head));
-    this.m = number(changed.m);
+    const head = number(changed.head), read = number(changed.read);
+    this.told = { delivered: number(changed.delivered), read };
+    if (head >= this.head) {
+      this.m = number(changed.m);
+      if (read >= this.read) this.unread = number(changed.unread);
+    }
+    this.head = Math.max(this.head, head);
     this.floor = number(changed.floor) || 1;
-    this.unread = number(changed.unread);
-    this.delivered = Math.max(this.delivered, number(changed.delivered));
-    this.read = Math.max(this.read, number(changed.read));
+    this.delivered = Math.max(this.delivered, this.told.delivered);
+    this.read = Math.max(this.read, read);
     this.left = Boolean(changed.left);
     for (const mark of changed.marks || []) this.mark(mark);
     if (changed.last) this.setLast(entryOf(changed.last));
@@ -49,6 +57,21 @@ export class Conversation {
     this.last = entry;
     this.lastAtMs = Math.max(this.lastAtMs, entry.atMs);
   }
+
+  isTyping(user, forMs, done) {
+    this.stopsTyping(user);
+    this.typing.set(user, setTimeout(() => { this.typing.delete(user); done(); }, forMs));
+  }
+
+  stopsTyping(user) {
+    clearTimeout(this.typing.get(user));
+    this.typing.delete(user);
+  }
+
+  forgetEntries() {
+    Object.assign(this, { entries: [], isLoaded: false, head: 0, m: 0, read: 0, delivered: 0, last: null });
+    this.marks.clear();
+  }
 }
 
 // An entry with numbers for its 64-bit fields.
@@ -65,15 +88,17 @@ export class Store extends EventTarget {
     super();
     this.api = api;
     this.me = me;
+    this.socket = null;
     this.users = new Map([[me.id, me]]);
     this.presence = new Map();
     this.conversations = new Map();
+    this.isListed = false;
     this.feed = 0;
     this.epoch = null;
     this.outboxKey = `magpie.outbox.${me.id}`;
   }
 
-  changed(conversation) { this.dispatchEvent(new CustomEvent("change", { detail: conversation })); }
+  changed() { this.dispatchEvent(new CustomEvent("change")); }
 
   sorted() { return [...this.conversations.values()].filter((c) => c.kind).sort((a, b) => b.lastAtMs - a.lastAtMs); }
 
@@ -92,8 +117,10 @@ export class Store extends EventTarget {
     if (this.epoch === null) return null;
     const have = {};
     for (const c of this.sorted().filter((c) => c.have).slice(0, 200)) have[c.id] = String(c.have);
-    return { epoch: String(this.epoch), feed: String(this.feed), have };
+    return { epoch: this.epoch, feed: String(this.feed), have };
   }
+
+  // ---- what conversations there are, and who is in them ----
 
   async loadAll() {
     let cursor;
@@ -102,80 +129,103 @@ export class Store extends EventTarget {
       for (const view of part.conversations || []) this.at(view.id).describe(view);
       cursor = part.cursor;
     } while (cursor);
-    await this.learnUsers();
-    this.changed(null);
+    await this.learnUsers(this.conversations.values());
+    this.isListed = true;
+    this.changed();
+  }
+
+  // For news of conversations that are not loaded: one reading for many of them.
+  loadAllSoon() {
+    if (this.soon) return;
+    this.soon = setTimeout(() => { this.soon = null; this.loadAll().catch(() => {}); }, 300);
   }
 
   async learn(id) {
     const conversation = this.at(id);
     try {
       conversation.describe(await this.api.conversation(id));
-      await this.learnUsers(conversation);
+      await this.learnUsers([conversation]);
     } catch (error) {
       if (error.status === 404) conversation.left = true;
     }
-    this.changed(conversation);
+    this.changed();
     return conversation;
   }
 
-  async learnUsers(one) {
+  async learnUsers(conversations) {
     const wanted = new Set();
-    for (const c of one ? [one] : this.conversations.values()) {
+    for (const c of conversations) {
       for (const { user } of c.members) wanted.add(user);
-      if (c.last) wanted.add(c.last.from);
-      for (const e of c.entries) wanted.add(e.from);
+      for (const e of c.last ? [c.last, ...c.entries] : c.entries) {
+        wanted.add(e.from);
+        if (e.membership) wanted.add(e.membership.user);
+      }
     }
     const missing = [...wanted].filter((id) => id && !this.users.has(id));
     for (let i = 0; i < missing.length; i += 50) {
-      for (const user of await this.api.users(missing.slice(i, i + 50))) this.users.set(user.id, user);
+      const ids = missing.slice(i, i + 50);
+      for (const user of await this.api.users(ids)) this.users.set(user.id, user);
+      for (const id of ids) if (!this.users.has(id)) this.users.set(id, { id, username: "", displayName: "Somebody" });
     }
   }
+
+  // The user of a name as somebody typed it.
+  async find(typed) {
+    const name = typed.trim().replace(/^@/, "");
+    const user = await this.api.userNamed(name.toLowerCase());
+    if (!user) throw new Error(`There is no user “${name}”.`);
+    this.users.set(user.id, user);
+    return user;
+  }
+
+  // ---- what the socket brings ----
 
   takeReady(ready) {
-    if (this.epoch !== null && String(this.epoch) !== String(ready.epoch)) {
-      for (const c of this.conversations.values()) Object.assign(c, { entries: [], isLoaded: false });
+    const epoch = String(ready.epoch || "0");
+    if (this.epoch !== null && this.epoch !== epoch) {
+      this.feed = 0;
+      for (const c of this.conversations.values()) c.forgetEntries();
     }
-    this.epoch = ready.epoch || "0";
-    this.takeChanged(ready, ready.feed);
+    this.epoch = epoch;
+    this.pendingFeed = number(ready.feed);
+    this.takeChanged(ready);
   }
 
-  takeChanged(frame, feed) {
+  takeChanged(frame) {
     for (const changed of frame.changed || []) {
-      const known = this.conversations.has(changed.conversation);
       const conversation = this.at(changed.conversation);
       conversation.apply(changed);
-      if (!known || !conversation.kind) this.learn(conversation.id);
+      if (!conversation.kind && this.isListed) this.loadAllSoon();
     }
-    if (feed !== undefined) this.pendingFeed = number(feed);
-    if (frame.complete && this.pendingFeed !== undefined) this.feed = Math.max(this.feed, this.pendingFeed);
-    this.changed(null);
+    if (frame.complete) this.feed = Math.max(this.feed, this.pendingFeed);
+    this.changed();
   }
 
   takeEntry(raw) {
-    const entry = entryOf(raw);
-    const conversation = this.at(entry.conversation);
-    if (!conversation.kind) this.learn(conversation.id);
+    const entry = entryOf(raw), conversation = this.at(entry.conversation);
     const isNew = entry.seq > conversation.head;
-    conversation.head = Math.max(conversation.head, entry.seq);
-    if (isNew) {
-      if (entry.message && entry.from !== this.me.id) conversation.unread += 1;
-      if (entry.message && entry.from === this.me.id && conversation.unread === 0) {
-        conversation.read = conversation.delivered = entry.seq;
-      }
-      conversation.m = Math.max(conversation.m, entry.m);
-      conversation.setLast(entry);
-    }
-    conversation.typing.delete(entry.from);
-    conversation.pending = conversation.pending.filter((p) => p.cid !== entry.cid);
+    if (isNew) this.advance(conversation, entry);
+    conversation.stopsTyping(entry.from);
+    this.settle(conversation, entry.cid);
     if (conversation.isLoaded) {
       if (entry.seq === conversation.have + 1) this.append(conversation, entry);
       else if (entry.seq > conversation.have + 1) this.pullAfter(conversation);
     }
-    if (entry.membership) this.learn(conversation.id);
+    if (!conversation.kind || entry.membership) this.learn(conversation.id);
     if (entry.settings) conversation.title = entry.settings.title ?? conversation.title;
-    if (!this.users.has(entry.from)) this.learnUsers(conversation).then(() => this.changed(conversation));
-    this.changed(conversation);
+    if (!this.users.has(entry.from)) this.learnUsers([conversation]).then(() => this.changed(), () => {});
+    this.changed();
     return { conversation, entry, isNew };
+  }
+
+  // A send moves our own marks on the server too, but only if they stood at the head there; a mark of a
+  // moment ago may still wait, so they are told again.
+  advance(conversation, entry) {
+    if (entry.message && entry.from !== this.me.id) conversation.unread += 1;
+    else if (entry.message && conversation.unread === 0) conversation.read = conversation.delivered = entry.seq;
+    conversation.head = entry.seq;
+    conversation.m = Math.max(conversation.m, entry.m);
+    conversation.setLast(entry);
   }
 
   // A streamed edit or erase applies only when it is newer than what is shown.
@@ -193,32 +243,51 @@ export class Store extends EventTarget {
     const conversation = this.at(id);
     conversation.head = Math.max(conversation.head, number(head));
     if (conversation.isLoaded) this.pullAfter(conversation);
-    else this.learn(id);
+    this.loadAllSoon();
   }
+
+  takeMark({ conversation: id, user, delivered, read }) {
+    const c = this.at(id);
+    if (user !== this.me.id) c.mark({ user, delivered, read });
+    else if (number(read) > c.read) {
+      c.read = number(read);
+      c.told.read = Math.max(c.told.read, c.read);
+      const isUnread = (e) => e.message && e.seq > c.read && e.from !== this.me.id;
+      if (c.read >= c.head) c.unread = 0;
+      else if (c.isLoaded) c.unread = c.entries.filter(isUnread).length;
+      else this.loadAllSoon();
+    }
+    this.changed();
+  }
+
+  // ---- history ----
 
   async pull(anchor) { return (await this.socket.request({ pull: anchor })).page; }
 
   async load(conversation) {
-    if (conversation.isLoaded) return;
+    if (conversation.isLoaded) return this.pullAfter(conversation);
     const page = await this.pull({ conversation: conversation.id, limit: PAGE });
     conversation.entries = (page.entries || []).map(entryOf);
     conversation.moreBefore = Boolean(page.moreBefore);
     conversation.isLoaded = true;
-    await this.learnUsers(conversation);
-    this.changed(conversation);
+    for (const entry of conversation.entries) this.settle(conversation, entry.cid);
+    await this.learnUsers([conversation]);
+    if (conversation.have < conversation.head) await this.pullAfter(conversation);
+    this.changed();
   }
 
   async loadOlder(conversation) {
-    if (!conversation.moreBefore || conversation.isPulling) return false;
-    conversation.isPulling = true;
+    if (!conversation.moreBefore || conversation.isPullingOlder) return false;
+    conversation.isPullingOlder = true;
     try {
       const first = conversation.entries[0]?.seq;
       const page = await this.pull({ conversation: conversation.id, before: String(first), limit: PAGE });
+      if (conversation.entries[0]?.seq !== first) return false;
       conversation.entries = [...(page.entries || []).map(entryOf), ...conversation.entries];
       conversation.moreBefore = Boolean(page.moreBefore);
-      await this.learnUsers(conversation);
+      await this.learnUsers([conversation]);
       return true;
-    } finally { conversation.isPulling = false; }
+    } catch { return false; } finally { conversation.isPullingOlder = false; }
   }
 
   // Fills the hole between what is loaded and the head; again while new ones arrive meanwhile.
@@ -228,63 +297,91 @@ export class Store extends EventTarget {
     try {
       while (conversation.have < conversation.head && !conversation.left) {
         const page = await this.pull({ conversation: conversation.id, after: String(conversation.have), limit: 200 });
-        const fresh = (page.entries || []).map(entryOf).filter((e) => e.seq === conversation.have + 1 || e.seq > conversation.have);
+        const fresh = (page.entries || []).map(entryOf).filter((e) => e.seq > conversation.have);
         if (!fresh.length) break;
         for (const entry of fresh) {
-          conversation.pending = conversation.pending.filter((p) => p.cid !== entry.cid);
+          this.settle(conversation, entry.cid);
           this.append(conversation, entry);
           conversation.setLast(entry);
         }
       }
-      await this.learnUsers(conversation);
-    } catch { /* offline: resume brings it */ } finally { conversation.isPulling = false; }
-    this.changed(conversation);
+      await this.learnUsers([conversation]);
+    } catch { /* offline: coming back pulls again */ } finally { conversation.isPulling = false; }
+    this.changed();
+  }
+
+  // The addresses of pictures run out after some hours; reading the entry again brings good ones.
+  async renewMedia(conversation, entry) {
+    const page = await this.pull({ conversation: conversation.id, around: String(entry.seq), limit: 1 });
+    const fresh = (page.entries || []).map(entryOf).find((e) => e.seq === entry.seq);
+    if (fresh?.message?.media) entry.message.media = fresh.message.media;
+    return entry.message.media || [];
   }
 
   // ---- sending: the outbox survives a reload of the tab; a retry repeats the cid ----
 
   send(conversation, content) {
-    const item = { cid: uuid(), conversation: conversation.id, ...content, atMs: Date.now() };
-    conversation.pending.push(item);
+    conversation.pending.push({ cid: uuid(), conversation: conversation.id, ...content, atMs: Date.now() });
     this.saveOutbox();
-    this.changed(conversation);
-    return this.push(conversation, item);
+    this.changed();
+    this.flush(conversation);
   }
 
+  // One at a time, so that they arrive in the order in which they were written.
+  async flush(conversation) {
+    if (conversation.isFlushing) return;
+    conversation.isFlushing = true;
+    let item;
+    while ((item = conversation.pending.find((p) => !p.error)) && await this.push(conversation, item));
+    conversation.isFlushing = false;
+  }
+
+  flushAll() { for (const conversation of this.conversations.values()) this.flush(conversation); }
+
+  // Answers whether the next one may go.
   async push(conversation, item) {
-    if (item.isUnderWay) return;
-    item.isUnderWay = true;
-    item.error = undefined;
     try {
-      const { sent } = await this.socket.request({
-        send: { conversation: item.conversation, cid: item.cid, text: item.text || "", ...(item.media && { media: item.media }) },
-      });
-      if (!sent.duplicate && number(sent.seq) > conversation.head) conversation.head = number(sent.seq);
-      if (conversation.isLoaded && conversation.have < number(sent.seq)) await this.pullAfter(conversation);
-      if (conversation.unread === 0) conversation.read = Math.max(conversation.read, number(sent.seq));
-      conversation.pending = conversation.pending.filter((p) => p !== item);
+      const { cid, text = "", media } = item;
+      const { sent } = await this.socket.request({ send: { conversation: conversation.id, cid, text, ...(media && { media }) } });
+      this.takeSent(conversation, item, sent);
     } catch (error) {
-      if (!["offline", "unavailable", "no_quorum", "rate_limited"].includes(error.code)) item.error = error.message;
-      else if (error.code !== "offline") setTimeout(() => this.push(conversation, item), Number(error.retryAfterMs || 1000));
-    } finally { item.isUnderWay = false; }
-    this.saveOutbox();
-    this.changed(conversation);
-  }
-
-  async flushOutbox() {
-    for (const conversation of this.conversations.values()) {
-      for (const item of [...conversation.pending]) if (!item.error) await this.push(conversation, item);
+      if (error.code === "offline") return false;
+      if (WAITING.includes(error.code)) {
+        setTimeout(() => this.flush(conversation), number(error.retryAfterMs) || 1000);
+        return false;
+      }
+      item.error = error.message;
+      this.saveOutbox();
     }
+    this.changed();
+    return true;
   }
 
-  drop(conversation, item) {
-    conversation.pending = conversation.pending.filter((p) => p !== item);
-    this.saveOutbox();
-    this.changed(conversation);
+  // A new text is in place without asking; a picture needs its address, an old one its neighbours.
+  takeSent(conversation, item, sent) {
+    const seq = number(sent.seq), { cid, text } = item;
+    if (!sent.duplicate && !item.media) {
+      this.takeEntry({ ...sent, conversation: conversation.id, cid, from: this.me.id, message: { text } });
+    } else {
+      conversation.head = Math.max(conversation.head, seq);
+      if (!conversation.isLoaded) this.loadAllSoon();
+      else if (conversation.have < seq) return this.pullAfter(conversation).then(() => this.settle(conversation, cid));
+    }
+    this.settle(conversation, cid);
   }
+
+  settle(conversation, cid) {
+    const left = conversation.pending.filter((p) => p.cid !== cid);
+    if (left.length === conversation.pending.length) return;
+    conversation.pending = left;
+    this.saveOutbox();
+    this.changed();
+  }
+
+  retry(conversation, item) { item.error = undefined; this.changed(); this.flush(conversation); }
 
   saveOutbox() {
-    const items = [...this.conversations.values()].flatMap((c) => c.pending.map(({ cid, conversation, text, media, atMs }) => ({ cid, conversation, text, media, atMs })));
+    const items = [...this.conversations.values()].flatMap((c) => c.pending).map(({ preview, ...item }) => item);
     sessionStorage.setItem(this.outboxKey, JSON.stringify(items));
   }
 
@@ -295,22 +392,26 @@ export class Store extends EventTarget {
 
   // ---- marks ----
 
-  // Delivered moves over what is contiguous; read when the user looks at it.
+  // Delivered moves over what is contiguous; read when the user looks at it. Marks that were not
+  // told, or were lost on the way, are told with the next ones.
   sendMarks(conversation, isRead) {
+    if (!this.socket.isReady || conversation.left) return;
     const top = conversation.isLoaded ? conversation.have : conversation.head;
-    const mark = { conversation: conversation.id };
-    if (top > conversation.delivered) mark.delivered = String((conversation.delivered = top));
-    if (isRead && top > conversation.read) {
-      mark.read = String((conversation.read = top));
-      conversation.unread = 0;
+    const told = conversation.told, mark = { conversation: conversation.id };
+    conversation.delivered = Math.max(conversation.delivered, top);
+    if (isRead) {
+      conversation.read = Math.max(conversation.read, top);
+      if (conversation.unread) { conversation.unread = 0; this.changed(); }
     }
+    if (conversation.delivered > told.delivered) mark.delivered = String(told.delivered = conversation.delivered);
+    if (conversation.read > told.read) mark.read = String(told.read = conversation.read);
     if (mark.delivered || mark.read) this.socket.tell({ mark: { marks: [mark] } });
   }
 
   // SENT, DELIVERED or READ: what all other members have reached.
   tickOf(conversation, entry) {
     const others = conversation.members.map((m) => m.user).filter((u) => u !== this.me.id);
-    if (!others.length || conversation.memberCount > 256) return "SENT";
+    if (!others.length || conversation.memberCount > conversation.members.length) return "SENT";
     const reached = (key) => others.every((u) => (conversation.marks.get(u)?.[key] || 0) >= entry.seq);
     return reached("read") ? "READ" : reached("delivered") ? "DELIVERED" : "SENT";
   }
