@@ -7,7 +7,8 @@ internal import WireProtocol
 
 /// A user's live connection: sends what the outbox holds, tells what happens, and comes back by
 /// itself. All of it runs on one event loop; nothing blocks.
-// All stored variables are touched on `loop` only; the constants are Sendable.
+///
+/// All stored variables are touched on `loop` only; the constants are Sendable.
 package final class ClientConnection: @unchecked Sendable {
     private let loop: any EventLoop
     private let addresses: [ServerAddress]

@@ -44,7 +44,8 @@ package struct HTTPReply: Sendable {
 /// A small HTTP/1.1 client for one server: kept-alive connections, one call at a time on each, at
 /// most `connectionsMax`; further calls wait their turn. Failures of the network are
 /// ``ServiceError``s of code `unavailable`.
-// All stored variables are touched on `loop` only; the constants are Sendable.
+///
+/// All stored variables are touched on `loop` only; the constants are Sendable.
 package final class HTTPClient: @unchecked Sendable {
     private let address: ServerAddress
     private let loop: any EventLoop
