@@ -197,6 +197,12 @@ let package = Package(
                 "Bytes", "Platform", "ChatModel", "ChatEngine", "RaftCore", "RecordLog",
                 "SortedTable", "LSMTree", "Replication", "ShardStore", "Simulation",
             ]),
+        tests(
+            "MagpieClient",
+            [
+                "Bytes", "Platform", "ChatModel", "WireProtocol", "WebSocketCodec", nioCore,
+                nioPosix, nioHTTP1,
+            ]),
         tests("Tidy", []),
     ]
 )

@@ -83,8 +83,8 @@ extension ChatNode {
     }
 
     /// What changed for the asker above a feed position. It is looked up behind what the apply lane
-    /// was told before: a socket that was attached first hears what comes later than the answer, and
-    /// one whose device was signed out meanwhile gets none.
+    /// was told before: a socket that was attached first hears what comes later than the answer,
+    /// and one whose device was signed out meanwhile gets none.
     package func changes(
         since feed: FeedPosition, for identity: Identity, answer: @escaping Answer<FeedChanges>
     ) {

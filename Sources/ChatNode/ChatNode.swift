@@ -25,7 +25,9 @@ import Synchronization
 /// Every queue between them is bounded (``NodeLimits``). Production and the simulator run this very
 /// code; only the seams differ.
 package final class ChatNode: NodePort {
+    /// What the node says about itself; fixed while it is open.
     package let facts: NodeFacts
+    /// Signs media URLs with the node's key.
     package let links: any MediaLinks
     /// What the node counts.
     package let meters: NodeMeters

@@ -5,9 +5,9 @@ import Platform
 /// Works off the `work` keyspace: a conversation that changed is told to its members' feeds.
 ///
 /// At least once, and idempotent: a touch carries the conversation's change counter and a feed
-/// ignores what it has heard; the dirty mark goes once every touch is committed. The marks are rows,
-/// so nothing is forgotten by a crash, and what waits here in memory is bounded: above the limit the
-/// rows are scanned again once there is room.
+/// ignores what it has heard; the dirty mark goes once every touch is committed. The marks are
+/// rows, so nothing is forgotten by a crash, and what waits here in memory is bounded: above the
+/// limit the rows are scanned again once there is room.
 // Confined to `lane`: every method but `init` and `note` runs there.
 final class FeedWorker: @unchecked Sendable {
     enum Input: Sendable {

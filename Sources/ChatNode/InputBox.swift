@@ -37,7 +37,7 @@ final class InputBox<Input: Sendable>: Sendable {
     /// Lets the consumer go, and with it what it holds: lanes that feed each other would keep each
     /// other. Called once the lane has stopped.
     func empty() {
-        let last = door.consumer.withLock { consumer in
+        let last = door.consumer.withLock { consumer -> (@Sendable ([Input]) -> Void)? in
             let last = consumer
             consumer = { _ in }
             return last

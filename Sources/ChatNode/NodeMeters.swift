@@ -18,7 +18,8 @@ package enum NodeFailure: Error, Sendable, CustomStringConvertible {
             "the log cannot be written: \(error). The node stops so that nothing unsafe is "
                 + "acknowledged; check the disk, then start it again"
         case .tree(let error):
-            "the tables cannot be kept: \(error). The node stops; check the disk, then start it again"
+            "the tables cannot be kept: \(error). The node stops; check the disk, then start it "
+                + "again"
         case .blobs(let error):
             "the media volumes cannot be written: \(error). The node stops; check the disk, then "
                 + "start it again"
