@@ -33,14 +33,17 @@ package struct BlobHash: Hashable, Comparable, Sendable, CustomStringConvertible
         return key.bytes
     }
 
+    /// Equal when all 32 bytes are.
     package static func == (left: BlobHash, right: BlobHash) -> Bool {
         left.words == right.words
     }
 
+    /// The order of ``bytes``.
     package static func < (left: BlobHash, right: BlobHash) -> Bool {
         left.words < right.words
     }
 
+    /// All 32 bytes.
     package func hash(into hasher: inout Hasher) {
         hasher.combine(words.0)
         hasher.combine(words.1)

@@ -3,8 +3,8 @@ import Synchronization
 
 /// One upload. Bytes go in piece by piece; ``finish(as:)`` makes the blob durable and readable.
 ///
-/// Up to ``BlobStoreOptions/sharedBytesMax`` the bytes wait in memory; beyond, they are streamed to a
-/// file of their own. An upload that is abandoned, dropped, or cut off by a crash leaves nothing.
+/// Up to ``BlobStoreOptions/sharedBytesMax`` the bytes wait in memory; beyond, they are streamed to
+/// a file of their own. An upload that is abandoned, dropped, or cut off by a crash leaves nothing.
 /// Calls come one after another, from any thread that may block.
 package final class BlobWriter: Sendable {
     /// A file that is being written.
@@ -81,8 +81,8 @@ package final class BlobWriter: Sendable {
         try result.get()
     }
 
-    /// Makes the blob durable under `hash`, which is the caller's word for its bytes. When the store
-    /// has the blob already, that one stays and these bytes go.
+    /// Makes the blob durable under `hash`, which is the caller's word for its bytes. When the
+    /// store has the blob already, that one stays and these bytes go.
     package func finish(as hash: BlobHash) throws(BlobError) -> BlobLocation {
         try state.withLock { (state) throws(BlobError) in
             defer { end(&state) }

@@ -5,10 +5,12 @@ package struct LinuxClock: Clock {
     /// The clocks of this machine.
     package init() {}
 
+    /// CLOCK_MONOTONIC: stands still while the machine sleeps.
     package func monotonicNanoseconds() -> UInt64 {
         Self.read(CLOCK_MONOTONIC)
     }
 
+    /// CLOCK_REALTIME: jumps when somebody sets the clock.
     package func wallMilliseconds() -> WallMilliseconds {
         Self.read(CLOCK_REALTIME) / 1_000_000
     }
@@ -26,6 +28,7 @@ package struct SystemRandom: RandomSource {
     /// The random source of this machine.
     package init() {}
 
+    /// By getentropy. `count` is not negative.
     package func bytes(_ count: Int) -> [UInt8] {
         precondition(count >= 0, "a count of bytes")
         return [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in

@@ -7,6 +7,7 @@ package struct LinuxFileSystem: FileSystem {
     /// The file system of this machine.
     package init() {}
 
+    /// By open; a new file gets mode 0644.
     package func open(_ path: String, _ mode: OpenMode) throws(DiskError) -> any File {
         let flags: Int32
         switch mode {
@@ -20,6 +21,7 @@ package struct LinuxFileSystem: FileSystem {
         return LinuxFile(descriptor: descriptor, path: path)
     }
 
+    /// By readdir; a name that is not UTF-8 comes back repaired, and can't be opened by that.
     package func list(_ directory: String) throws(DiskError) -> [String] {
         guard let stream = opendir(directory) else {
             throw DiskError(.init(errno: errno), "opendir", directory)
@@ -46,6 +48,7 @@ package struct LinuxFileSystem: FileSystem {
         return UnsafeRawPointer(entry).advanced(by: start).assumingMemoryBound(to: CChar.self)
     }
 
+    /// By mkdir with mode 0755, and a sync of each directory that got a new name.
     package func makeDirectory(_ path: String) throws(DiskError) {
         if mkdir(path, 0o755) == 0 {
             try syncDirectory(Self.parent(of: path))
@@ -74,18 +77,22 @@ package struct LinuxFileSystem: FileSystem {
         return cut == 0 ? "/" : String(decoding: bytes[..<cut], as: UTF8.self)
     }
 
+    /// By rename.
     package func rename(_ source: String, to target: String) throws(DiskError) {
         try LinuxCall.checking("rename", source) { Glibc.rename(source, target) }
     }
 
+    /// By link; fails with ``DiskError/Reason/exists`` when `target` is there.
     package func link(_ source: String, as target: String) throws(DiskError) {
         try LinuxCall.checking("link", target) { Glibc.link(source, target) }
     }
 
+    /// By unlink.
     package func unlink(_ path: String) throws(DiskError) {
         try LinuxCall.checking("unlink", path) { Glibc.unlink(path) }
     }
 
+    /// By fsync on a descriptor of the directory.
     package func syncDirectory(_ path: String) throws(DiskError) {
         let descriptor = try LinuxCall.retrying("open", path) {
             Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -94,6 +101,7 @@ package struct LinuxFileSystem: FileSystem {
         try LinuxCall.checking("fsync", path) { fsync(descriptor) }
     }
 
+    /// By stat: a link that leads nowhere does not exist.
     package func exists(_ path: String) throws(DiskError) -> Bool {
         var status = stat()
         if stat(path, &status) == 0 { return true }
@@ -102,10 +110,12 @@ package struct LinuxFileSystem: FileSystem {
         throw DiskError(.init(errno: code), "stat", path)
     }
 
+    /// By flock: the kernel gives the lock back when the process dies.
     package func lock(_ path: String, note: String) throws(DiskError) -> any DirectoryLock {
         try LinuxLock.take(path, note: note)
     }
 
+    /// By statvfs, without what is reserved for root.
     package func freeBytes(_ path: String) throws(DiskError) -> UInt64 {
         var status = statvfs()
         try LinuxCall.checking("statvfs", path) { statvfs(path, &status) }

@@ -5,6 +5,7 @@ package struct ThreadScheduler: Scheduler {
     /// A scheduler without lanes.
     package init() {}
 
+    /// By pthread_create. Stops the process when the system has no thread to give.
     package func lane(_ name: String) -> any Lane {
         ThreadLane(name: name)
     }

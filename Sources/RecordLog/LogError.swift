@@ -39,6 +39,7 @@ package struct LogPosition: Hashable, Comparable, Sendable, CustomStringConverti
         self.offset = offset
     }
 
+    /// The order of writing: by segment, then by offset.
     package static func < (left: LogPosition, right: LogPosition) -> Bool {
         (left.segment, left.offset) < (right.segment, right.offset)
     }

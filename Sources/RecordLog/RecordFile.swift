@@ -93,7 +93,8 @@ package enum RecordFileReader {
     /// Calls `visit` with position, type and payload of every record, in order. The payload lives
     /// as long as the call.
     ///
-    /// A torn tail is left out and counted; rot throws ``LogError/rot(file:offset:expected:found:)``.
+    /// A torn tail is left out and counted; rot throws
+    /// ``LogError/rot(file:offset:expected:found:)``.
     package static func readAll(
         _ file: any File, id: UInt64,
         visit: (LogPosition, UInt8, UnsafeRawBufferPointer) throws(LogError) -> Void

@@ -35,13 +35,14 @@ extension SegmentLog {
     ///
     /// - Parameters:
     ///   - lane: makes and takes back files in the background; nil: the caller's thread does.
-    ///   - segmentHeader: what the owner writes at the start of each segment: the state of its world
-    ///     at this point of the log. Called here once, after all records below the last mark were
-    ///     visited and before those past it; and in ``append(_:)`` before the records it is about to
-    ///     write. The log keeps it: it must not keep the owner of the log alive.
+    ///   - segmentHeader: what the owner writes at the start of each segment: the state of its
+    ///     world at this point of the log. Called here once, after all records below the last mark
+    ///     were visited and before those past it; and in ``append(_:)`` before the records it is
+    ///     about to write. The log keeps it: it must not keep the owner of the log alive.
     ///   - visit: sees every record in order. A segment header comes as type
     ///     ``RecordFormat/segmentHeaderType`` with the owner's bytes.
-    /// - Throws: ``LogError/rot(file:offset:expected:found:)`` when something durable can't be read.
+    /// - Throws: ``LogError/rot(file:offset:expected:found:)`` when something durable can't be
+    ///   read.
     package static func recover(
         fileSystem: any FileSystem, directory: String,
         options: SegmentLogOptions = SegmentLogOptions(), lane: (any Lane)? = nil,

@@ -136,7 +136,8 @@ package final class SegmentLog {
     }
 
     /// Writes down how far the log is durable, durably, unless that is on record already. The owner
-    /// calls it after 50 ms without an append: rot in what was synced is then told from a torn tail.
+    /// calls it after 50 ms without an append: rot in what was synced is then told from a torn
+    /// tail.
     package func mark() throws(LogError) {
         try sync()
         if markedEnd >= ownerEnd, requestedFloor == writtenFloor { return }

@@ -42,9 +42,11 @@ package typealias GroupID = UInt32
 /// **Weakness.** Entries of one batch may be cut apart by a crash between two records of it; Raft
 /// does not mind, since none of them was acknowledged.
 package enum RaftLogFormat {
-    /// The record types.
+    /// The record type of entries of one group.
     package static let entriesType: UInt8 = 1
+    /// The record type of a replica's term and vote.
     package static let hardStateType: UInt8 = 2
+    /// The record type of entries copied forward, out of a segment that is to be released.
     package static let copiesType: UInt8 = 3
     /// The version of the owner's part of a segment's header.
     static let statesVersion: UInt8 = 1

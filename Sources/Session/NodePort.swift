@@ -118,9 +118,13 @@ package struct NodeFacts: Sendable {
 
 /// A user to be, as a client asks for it.
 package struct Registration: Sendable {
+    /// The wished name, not checked yet.
     package var username: String
+    /// The password in clear, not checked yet; never kept.
     package var password: String
+    /// What others see; nil or empty: the user name.
     package var displayName: String?
+    /// What the user calls the device that is signed in with it.
     package var deviceName: String
 
     /// A request.
@@ -134,8 +138,11 @@ package struct Registration: Sendable {
 
 /// A sign-in, as a client asks for it.
 package struct SignInRequest: Sendable {
+    /// Who claims to be there; of any length.
     package var username: String
+    /// The password in clear; never kept.
     package var password: String
+    /// What the user calls the new device.
     package var deviceName: String
     /// The client's address, for the limit on failed tries.
     package var address: String
@@ -151,10 +158,15 @@ package struct SignInRequest: Sendable {
 
 /// A profile change, as a client asks for it; nil keeps, empty clears.
 package struct ProfileRequest: Sendable {
+    /// What others see.
     package var displayName: String?
+    /// A blob id as text.
     package var avatar: String?
+    /// The new password in clear; never kept.
     package var password: String?
+    /// The present password in clear; needed with `password`.
     package var currentPassword: String?
+    /// Whether others may see when the user was last there.
     package var isLastSeenVisible: Bool?
 
     /// A request.
@@ -172,7 +184,9 @@ package struct ProfileRequest: Sendable {
 
 /// A single-use way in for a browser's socket.
 package struct Ticket: Equatable, Sendable {
+    /// The secret, in Base64URL.
     package var ticket: String
+    /// When it ends: milliseconds since 1970.
     package var expiresAtMs: Milliseconds
 
     /// A ticket.
@@ -198,6 +212,7 @@ package enum ChangeRequest: Equatable, Sendable {
 
 /// An upload to be.
 package struct UploadRequest: Sendable {
+    /// The media type, e.g. `image/png`.
     package var type: String
     /// Announced bytes, when known.
     package var size: UInt64?

@@ -19,6 +19,7 @@ package struct UTF8Validator: Sendable {
     private var lowest: UInt8 = 0x80
     private var highest: UInt8 = 0xBF
 
+    /// A validator before the first byte.
     package init() {}
 
     /// True between characters: text may end here.

@@ -1,5 +1,5 @@
-/// Who has said close (RFC 6455, section 7.1): each side sends one close frame, answers the other's,
-/// and then the server drops the connection first.
+/// Who has said close (RFC 6455, section 7.1): each side sends one close frame, answers the
+/// other's, and then the server drops the connection first.
 ///
 /// ```text
 ///            close()                    received()
@@ -26,6 +26,7 @@ package struct WebSocketCloseHandshake: Sendable {
 
     private var state = State.open
 
+    /// A connection on which nobody has said close.
     package init() {}
 
     /// False once a close frame was sent: no data frame may follow.

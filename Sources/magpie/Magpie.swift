@@ -12,7 +12,8 @@ struct MagpieCommand: AsyncParsableCommand {
 
             Examples:
               magpie serve --data ./data --listen 127.0.0.1:8080
-              magpie serve --data /srv/magpie --listen 0.0.0.0:80 --public-url https://chat.example.org
+              magpie serve --data /srv/magpie --listen 0.0.0.0:80 \
+            --public-url https://chat.example.org
             """,
         version: Magpie.version,
         subcommands: [Serve.self])

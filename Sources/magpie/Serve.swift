@@ -8,8 +8,9 @@ struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run a single-node server.",
         discussion: """
-            Prints one line, "ready URL", once it serves; open the URL in a browser to chat. SIGTERM \
-            and Ctrl-C stop it gracefully. What was shown as sent is on the disk: it survives kill -9.
+            Prints one line, "ready URL", once it serves; open the URL in a browser to chat. \
+            SIGTERM and Ctrl-C stop it gracefully. What was shown as sent is on the disk: it \
+            survives kill -9.
 
             Examples:
               magpie serve --data ./data --listen 127.0.0.1:8080

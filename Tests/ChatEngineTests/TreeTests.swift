@@ -38,24 +38,7 @@ import Testing
             try apply([.createGroup(new)])
         }
         for round in 0..<40 as Range<UInt64> {
-            var commands: [Command] = []
-            for (place, group) in groups.enumerated() {
-                let author = Author(user: users[place], cid: Make.cid(round))
-                let text = MessageContent(text: String(repeating: "\(round) ", count: 20))
-                commands.append(.send(conversation: group, peer: nil, by: author, content: text))
-                let edit = Author(user: users[place], cid: Make.cid(1_000 + round))
-                if round % 3 == 0, round > 0 {
-                    commands.append(
-                        .edit(conversation: group, by: edit, target: 7 + round / 2, content: text))
-                }
-                commands.append(
-                    .mark(conversation: group, user: users[5], delivered: .max, read: round))
-                commands.append(.clearWork(conversation: group, work: .feeds, change: round))
-                let touch = FeedTouch(
-                    conversation: group, change: round + 1, head: round, m: round)
-                commands.append(.touchFeed(user: users[1], touch: touch))
-            }
-            try apply(commands)
+            try apply(Self.commands(ofRound: round, groups: groups, users: users))
         }
         let ask = ChatQueries(tree.snapshot())
         #expect(ask.view.sequence > 0)
@@ -80,5 +63,29 @@ import Testing
                 == world.ask.changes(for: users[1], since: 100))
         tree.close()
         scheduler.runUntilIdle()
+    }
+
+    /// What happens in each group in a round: a send, every third time an edit, and upkeep.
+    private static func commands(
+        ofRound round: UInt64, groups: [ConversationID], users: [UserID]
+    ) -> [Command] {
+        var commands: [Command] = []
+        for (place, group) in groups.enumerated() {
+            let author = Author(user: users[place], cid: Make.cid(round))
+            let text = MessageContent(text: String(repeating: "\(round) ", count: 20))
+            commands.append(.send(conversation: group, peer: nil, by: author, content: text))
+            let edit = Author(user: users[place], cid: Make.cid(1_000 + round))
+            if round % 3 == 0, round > 0 {
+                commands.append(
+                    .edit(conversation: group, by: edit, target: 7 + round / 2, content: text))
+            }
+            commands.append(
+                .mark(conversation: group, user: users[5], delivered: .max, read: round))
+            commands.append(.clearWork(conversation: group, work: .feeds, change: round))
+            let touch = FeedTouch(
+                conversation: group, change: round + 1, head: round, m: round)
+            commands.append(.touchFeed(user: users[1], touch: touch))
+        }
+        return commands
     }
 }

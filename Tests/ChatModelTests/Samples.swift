@@ -35,7 +35,8 @@ enum Samples {
             conversation: id(5), peer: id(2), by: Author(user: id(1), cid: id(6)),
             content: MessageContent(text: "hi")),
         .edit(
-            conversation: id(5), by: Author(user: id(1), cid: id(6)), target: 300, content: content),
+            conversation: id(5), by: Author(user: id(1), cid: id(6)), target: 300,
+            content: content),
         .erase(conversation: id(5), by: Author(user: id(1), cid: id(6)), target: .max),
         .changeMembers(conversation: id(5), by: id(1), users: [id(2)], role: .admin),
         .changeMembers(conversation: id(5), by: id(1), users: [id(2)], role: nil),

@@ -71,12 +71,14 @@ struct GatewayFuzzTests {
         "mutated requests are answered or cut off, and the next one is served",
         arguments: [3, 4] as [UInt64])
     func mutatedRequests(seed: UInt64) async throws {
-        let requests = [
+        let requests: [String] = [
             "POST /v1/accounts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                 + "Content-Length: 40\r\n\r\n{\"username\":\"ada\",\"password\":\"123456789\"}",
-            "GET /v1/conversations?limit=5 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good-a\r\n\r\n",
+            "GET /v1/conversations?limit=5 HTTP/1.1\r\nHost: x\r\n"
+                + "Authorization: Bearer good-a\r\n\r\n",
             "GET /v1/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                + "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+                + "Sec-WebSocket-Version: 13\r\n"
+                + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
             "GET /media/00000000-0000-8000-8000-000000000000?e=1&s=signed HTTP/1.1\r\nHost: x\r\n"
                 + "Range: bytes=0-5\r\n\r\n",
             "POST /v1/media HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer good-a\r\n"

@@ -36,6 +36,7 @@ final class SimulatedFile: File {
     ) throws(DiskError) -> Int {
         try checkOpen("pread")
         guard let position = Int(exactly: offset) else { return 0 }
+        // The caller's memory: only the body writes to it, and it runs before this call returns.
         nonisolated(unsafe) let buffer = target
         return try fileSystem.perform(.read, path, bytes: target.count, life: life) {
             (state) throws(DiskError) in

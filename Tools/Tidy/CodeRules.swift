@@ -66,7 +66,8 @@ enum CodeRules {
                 Finding(
                     path: file.path, line: file.lines.count,
                     message:
-                        "\(file.lines.count) lines; a file has at most \(fileLinesMax): split it by topic"
+                        "\(file.lines.count) lines; a file has at most \(fileLinesMax): "
+                        + "split it by topic"
                 ))
         }
         for (index, line) in file.lines.enumerated() where line.count > columnsMax {
@@ -146,7 +147,8 @@ enum CodeRules {
                     Finding(
                         path: file.path, line: index + 1,
                         message:
-                            "nothing is left undone without a decision record: leave it out or do it"
+                            "nothing is left undone without a decision record: "
+                            + "leave it out or do it"
                     ))
             }
         }
