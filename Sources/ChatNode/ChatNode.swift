@@ -52,8 +52,6 @@ package final class ChatNode: NodePort {
     private let directory: DataDirectory
     private let lanes: NodeLanes
     private let consensusBox: InputBox<ConsensusLoop.Input>
-    /// Ends the node's work for good: it takes nothing more, and the process is told to end.
-    let fail: @Sendable (NodeFailure) -> Void
     private let hooks: Hooks
     private let feeds = Mutex<FeedWorker?>(nil)
 
@@ -106,14 +104,9 @@ package final class ChatNode: NodePort {
             limit: NodeLimits.proposalsMax, lane: lanes.consensus)
         let apply = InputBox<ApplyLoop.Input>(
             limit: NodeLimits.applyInputsMax, lane: lanes.apply)
-        let meters = NodeMeters()
-        let fail: @Sendable (NodeFailure) -> Void = { failure in
-            let wasStopping = meters.isStopping.exchange(true, ordering: .relaxed)
-            if !wasStopping { hooks.failed(failure) }
-        }
         do {
             (store, blobs) = try Self.openStores(
-                directory, configuration, seams, consensusBox, apply, hooks, fail)
+                directory, configuration, seams, consensusBox, apply, hooks)
         } catch {
             directory.release()
             throw error
@@ -125,8 +118,7 @@ package final class ChatNode: NodePort {
         self.consensusBox = consensusBox
         self.apply = apply
         answerLane = lanes.answers
-        self.meters = meters
-        self.fail = fail
+        meters = NodeMeters()
         self.hooks = hooks
         let superblock = directory.superblock
         signer = SignedLinks(key: superblock.key, clock: seams.clock)
@@ -159,9 +151,8 @@ package final class ChatNode: NodePort {
     private static func openStores(
         _ directory: DataDirectory, _ configuration: NodeConfiguration, _ seams: NodeSeams,
         _ consensusBox: InputBox<ConsensusLoop.Input>, _ apply: InputBox<ApplyLoop.Input>,
-        _ hooks: Hooks, _ fail: @escaping @Sendable (NodeFailure) -> Void
+        _ hooks: Hooks
     ) throws -> (ShardStore, BlobStore) {
-        var opened: ShardStore?
         do {
             var tree = TreeOptions(keyspaces: KeySchema.all)
             // A memtable takes 4 GiB at most, and more than twice this before writers wait.
@@ -169,7 +160,6 @@ package final class ChatNode: NodePort {
             tree.blockCacheBytes = configuration.memoryBudget / 2
             var options = ShardStoreOptions(tree: tree)
             options.replication.log = .init(segmentBytes: configuration.segmentBytes)
-            options.replication.raft.unappliedBytesMax = NodeLimits.unappliedBytesMax
             options.replication.seed = directory.superblock.incarnation
             let incarnation = directory.superblock.incarnation
             let store = try ShardStore.open(
@@ -182,17 +172,17 @@ package final class ChatNode: NodePort {
                     consensusBox.putCompletion(.installed(points))
                     apply.putCompletion(.installed(points))
                 },
-                onTreeFailure: { fail(.tree($0)) })
-            opened = store
+                onTreeFailure: { hooks.failed(.tree($0)) })
             let blobs = try BlobStore.open(
                 fileSystem: seams.fileSystem, directory: directory.blobPath, random: seams.random)
             for damage in blobs.damage { hooks.incident("\(damage)") }
             return (store, blobs)
+        } catch let failure as StartFailure {
+            throw failure
         } catch {
-            opened?.close()
             throw StartFailure(
-                "\(error). Nothing was removed or repaired: restore the file from a copy of this "
-                    + "directory, or look at it with magpie-dump")
+                "\(error). The data are untouched: restore the file from a copy of this directory, "
+                    + "or look at it with magpie-dump")
         }
     }
 
@@ -206,9 +196,10 @@ package final class ChatNode: NodePort {
             // The no-op of the new term comes after what the log held.
             behind[shard] = (store.replicator.status(of: shard)?.lastIndex ?? 0) + 1
         }
+        let fail: @Sendable (NodeFailure) -> Void = { [weak self] in self?.fail($0) }
         let loop = ApplyLoop(
             store: store, limits: configuration.limits, clock: seams.clock, behind: behind,
-            meters: meters, outlets: outlets(hooks, worker))
+            meters: meters, outlets: outlets(hooks, worker, fail))
         let consensus = ConsensusLoop(
             replicator: store.replicator, clock: seams.clock,
             decided: { [apply] in apply.putCompletion(.decided($0)) }, failed: fail)
@@ -218,7 +209,9 @@ package final class ChatNode: NodePort {
         startTimers(loop)
     }
 
-    private func outlets(_ hooks: Hooks, _ worker: FeedWorker) -> ApplyLoop.Outlets {
+    private func outlets(
+        _ hooks: Hooks, _ worker: FeedWorker, _ fail: @escaping @Sendable (NodeFailure) -> Void
+    ) -> ApplyLoop.Outlets {
         ApplyLoop.Outlets(
             applied: { [consensusBox] in consensusBox.putCompletion(.applied($0)) },
             hasWork: { worker.note($0) },
@@ -268,6 +261,12 @@ package final class ChatNode: NodePort {
             return false
         }
         return consensusBox.put(.proposal(proposal))
+    }
+
+    /// Ends the node's work for good: it takes nothing more, and the process is told to end.
+    func fail(_ failure: NodeFailure) {
+        let wasStopping = meters.isStopping.exchange(true, ordering: .relaxed)
+        if !wasStopping { hooks.failed(failure) }
     }
 
     /// Notes an error that is no client's fault, and answers the number under which it is logged.
