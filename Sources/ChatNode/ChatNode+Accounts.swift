@@ -40,16 +40,17 @@ extension ChatNode {
         }
     }
 
+    private static let tooManyTries = ServiceError(
+        .rateLimited, "too many failed tries; wait a minute", retryAfterMs: 60_000)
+
     /// Checks a password and signs a new device in.
     package func signIn(_ request: SignInRequest, answer: @escaping Answer<SignedIn>) {
         let user = Names.user(request.username)
         // The id, not the name: what a stranger sends as a name has any length.
         let tries = "\(user) \(request.address)"
         let isLimited = configuration.limits.isRateLimited
-        let tooMany = ServiceError(
-            .rateLimited, "too many failed sign-ins; wait a minute", retryAfterMs: 60_000)
         if isLimited, !failedSignIns.hasToken(tries, nowMs: seams.clock.wallMilliseconds()) {
-            return refuse(answer, tooMany)
+            return refuse(answer, Self.tooManyTries)
         }
         read(answer) { [self] queries in
             let credential = try queries.credential(user)
@@ -58,7 +59,7 @@ extension ChatNode {
                 // count one by one.
                 let nowMs = seams.clock.wallMilliseconds()
                 if isLimited, failedSignIns.take(tries, nowMs: nowMs) != nil {
-                    return refuse(answer, tooMany)
+                    return refuse(answer, Self.tooManyTries)
                 }
                 // A stranger costs as much time as a wrong password, so names cannot be probed.
                 let isGood = PasswordHash.verify(
@@ -97,8 +98,8 @@ extension ChatNode {
     /// A ticket for one socket within a minute.
     package func issueTicket(_ identity: Identity, answer: @escaping Answer<Ticket>) {
         let ticket = tickets.issue(
-            identity, random: seams.random.bytes(18), nowMs: seams.clock.wallMilliseconds(),
-            lifeMs: configuration.limits.ticketMs)
+            identity, random: seams.random.bytes(18), nowMs: monotonicMs,
+            wallMs: seams.clock.wallMilliseconds(), lifeMs: configuration.limits.ticketMs)
         guard let ticket else { return refuse(answer, Self.overloaded) }
         later { answer(.success(ticket)) }
     }
@@ -109,7 +110,7 @@ extension ChatNode {
         let identity =
             switch proof {
             case .token(let token): mint.identity(of: token, nowMs: nowMs)
-            case .ticket(let ticket): tickets.use(ticket, nowMs: nowMs)
+            case .ticket(let ticket): tickets.use(ticket, nowMs: monotonicMs)
             }
         guard let identity else {
             return refuse(
@@ -142,6 +143,11 @@ extension ChatNode {
         read(answer) { [self] queries in
             let current = try queries.credential(identity.user)
             hash(answer) { [self] in
+                let tries = "\(identity.user) profile"
+                let nowMs = seams.clock.wallMilliseconds()
+                if failedSignIns.take(tries, nowMs: nowMs) != nil {
+                    return refuse(answer, Self.tooManyTries)
+                }
                 guard let current, let given = request.currentPassword,
                     PasswordHash.verify(password: given, credential: current)
                 else {
@@ -149,6 +155,7 @@ extension ChatNode {
                         .permissionDenied, "currentPassword: does not match")
                     return refuse(answer, error)
                 }
+                failedSignIns.giveBack(tries)
                 let credential = PasswordHash.credential(
                     password: password, salt: seams.random.bytes(PasswordHash.saltBytes),
                     cost: configuration.passwordCost)
@@ -176,6 +183,8 @@ extension ChatNode {
             }
         }
     }
+
+    private var monotonicMs: Milliseconds { seams.clock.monotonicNanoseconds() / 1_000_000 }
 
     private func signedIn(_ user: UserID, _ device: DeviceID, answer: @escaping Answer<SignedIn>) {
         let expiresAtMs = seams.clock.wallMilliseconds() + configuration.limits.tokenMs

@@ -175,8 +175,9 @@ private final class Upload: UploadPort {
             return !state.isOver
         }
         guard wasUnderWay else { return }
-        writer.abandon()
         node.returnUploadSeat()
+        // Giving up removes a file; when the lanes are full, the writer's own end does it.
+        _ = node.blobLanes.run { [writer] in writer.abandon() }
     }
 
     private func onLane<Value>(

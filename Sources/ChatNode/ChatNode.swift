@@ -49,9 +49,13 @@ package final class ChatNode: NodePort {
     let blobLanes: LanePool
     let answerLane: any Lane
     let apply: InputBox<ApplyLoop.Input>
+    /// Bytes of commands that wait for the consensus lane.
+    private let waitingBytes = Atomic<Int>(0)
     private let directory: DataDirectory
     private let lanes: NodeLanes
     private let consensusBox: InputBox<ConsensusLoop.Input>
+    /// Ends the node's work for good: it takes nothing more, and the process is told to end.
+    let fail: @Sendable (NodeFailure) -> Void
     private let hooks: Hooks
     private let feeds = Mutex<FeedWorker?>(nil)
 
@@ -104,9 +108,14 @@ package final class ChatNode: NodePort {
             limit: NodeLimits.proposalsMax, lane: lanes.consensus)
         let apply = InputBox<ApplyLoop.Input>(
             limit: NodeLimits.applyInputsMax, lane: lanes.apply)
+        let meters = NodeMeters()
+        let fail: @Sendable (NodeFailure) -> Void = { failure in
+            let wasStopping = meters.isStopping.exchange(true, ordering: .relaxed)
+            if !wasStopping { hooks.failed(failure) }
+        }
         do {
             (store, blobs) = try Self.openStores(
-                directory, configuration, seams, consensusBox, apply, hooks)
+                directory, configuration, seams, consensusBox, apply, hooks, fail)
         } catch {
             directory.release()
             throw error
@@ -118,7 +127,8 @@ package final class ChatNode: NodePort {
         self.consensusBox = consensusBox
         self.apply = apply
         answerLane = lanes.answers
-        meters = NodeMeters()
+        self.meters = meters
+        self.fail = fail
         self.hooks = hooks
         let superblock = directory.superblock
         signer = SignedLinks(key: superblock.key, clock: seams.clock)
@@ -151,8 +161,9 @@ package final class ChatNode: NodePort {
     private static func openStores(
         _ directory: DataDirectory, _ configuration: NodeConfiguration, _ seams: NodeSeams,
         _ consensusBox: InputBox<ConsensusLoop.Input>, _ apply: InputBox<ApplyLoop.Input>,
-        _ hooks: Hooks
+        _ hooks: Hooks, _ fail: @escaping @Sendable (NodeFailure) -> Void
     ) throws -> (ShardStore, BlobStore) {
+        var opened: ShardStore?
         do {
             var tree = TreeOptions(keyspaces: KeySchema.all)
             // A memtable takes 4 GiB at most, and more than twice this before writers wait.
@@ -160,6 +171,8 @@ package final class ChatNode: NodePort {
             tree.blockCacheBytes = configuration.memoryBudget / 2
             var options = ShardStoreOptions(tree: tree)
             options.replication.log = .init(segmentBytes: configuration.segmentBytes)
+            options.replication.raft.entryBytesMax = 2 * NodeLimits.entryBytesMax
+            options.replication.raft.unappliedBytesMax = NodeLimits.unappliedBytesMax
             options.replication.seed = directory.superblock.incarnation
             let incarnation = directory.superblock.incarnation
             let store = try ShardStore.open(
@@ -172,17 +185,17 @@ package final class ChatNode: NodePort {
                     consensusBox.putCompletion(.installed(points))
                     apply.putCompletion(.installed(points))
                 },
-                onTreeFailure: { hooks.failed(.tree($0)) })
+                onTreeFailure: { fail(.tree($0)) })
+            opened = store
             let blobs = try BlobStore.open(
                 fileSystem: seams.fileSystem, directory: directory.blobPath, random: seams.random)
             for damage in blobs.damage { hooks.incident("\(damage)") }
             return (store, blobs)
-        } catch let failure as StartFailure {
-            throw failure
         } catch {
+            opened?.close()
             throw StartFailure(
-                "\(error). The data are untouched: restore the file from a copy of this directory, "
-                    + "or look at it with magpie-dump")
+                "\(error). Nothing was removed or repaired: restore the file from a copy of this "
+                    + "directory, or look at it with magpie-dump")
         }
     }
 
@@ -196,12 +209,12 @@ package final class ChatNode: NodePort {
             // The no-op of the new term comes after what the log held.
             behind[shard] = (store.replicator.status(of: shard)?.lastIndex ?? 0) + 1
         }
-        let fail: @Sendable (NodeFailure) -> Void = { [weak self] in self?.fail($0) }
         let loop = ApplyLoop(
             store: store, limits: configuration.limits, clock: seams.clock, behind: behind,
-            meters: meters, outlets: outlets(hooks, worker, fail))
+            meters: meters, outlets: outlets(hooks, worker))
         let consensus = ConsensusLoop(
             replicator: store.replicator, clock: seams.clock,
+            took: { [weak self] in _ = self?.waitingBytes.subtract($0, ordering: .relaxed) },
             decided: { [apply] in apply.putCompletion(.decided($0)) }, failed: fail)
         apply.open { loop.take($0) }
         consensusBox.open { consensus.take($0) }
@@ -209,9 +222,7 @@ package final class ChatNode: NodePort {
         startTimers(loop)
     }
 
-    private func outlets(
-        _ hooks: Hooks, _ worker: FeedWorker, _ fail: @escaping @Sendable (NodeFailure) -> Void
-    ) -> ApplyLoop.Outlets {
+    private func outlets(_ hooks: Hooks, _ worker: FeedWorker) -> ApplyLoop.Outlets {
         ApplyLoop.Outlets(
             applied: { [consensusBox] in consensusBox.putCompletion(.applied($0)) },
             hasWork: { worker.note($0) },
@@ -260,13 +271,13 @@ package final class ChatNode: NodePort {
         if meters.isStopping.load(ordering: .relaxed) || meters.isBehind.load(ordering: .relaxed) {
             return false
         }
-        return consensusBox.put(.proposal(proposal))
-    }
-
-    /// Ends the node's work for good: it takes nothing more, and the process is told to end.
-    func fail(_ failure: NodeFailure) {
-        let wasStopping = meters.isStopping.exchange(true, ordering: .relaxed)
-        if !wasStopping { hooks.failed(failure) }
+        let bytes = proposal.command.count
+        let waiting = waitingBytes.add(bytes, ordering: .relaxed).newValue
+        if waiting <= NodeLimits.proposalBytesMax, consensusBox.put(.proposal(proposal)) {
+            return true
+        }
+        waitingBytes.subtract(bytes, ordering: .relaxed)
+        return false
     }
 
     /// Notes an error that is no client's fault, and answers the number under which it is logged.

@@ -50,18 +50,20 @@ final class ConsensusLoop: @unchecked Sendable {
 
     private let replicator: Replicator
     private let clock: any Clock
+    private let took: @Sendable (Int) -> Void
     private let decided: @Sendable ([DecidedEntry]) -> Void
     private let failed: @Sendable (NodeFailure) -> Void
     private var pending: [GroupID: [LogIndex: Pending]] = [:]
     private var isStopped = false
 
     init(
-        replicator: Replicator, clock: any Clock,
+        replicator: Replicator, clock: any Clock, took: @escaping @Sendable (Int) -> Void,
         decided: @escaping @Sendable ([DecidedEntry]) -> Void,
         failed: @escaping @Sendable (NodeFailure) -> Void
     ) {
         self.replicator = replicator
         self.clock = clock
+        self.took = took
         self.decided = decided
         self.failed = failed
     }
@@ -70,9 +72,11 @@ final class ConsensusLoop: @unchecked Sendable {
     func take(_ inputs: [Input]) {
         var batches: [GroupID: [Proposal]] = [:]
         var order: [GroupID] = []
+        var bytes = 0
         for input in inputs {
             switch input {
             case .proposal(let proposal):
+                bytes += proposal.command.count
                 if batches[proposal.shard] == nil { order.append(proposal.shard) }
                 batches[proposal.shard, default: []].append(proposal)
             case .logTurn(let completion): replicator.completed(completion)
@@ -85,6 +89,7 @@ final class ConsensusLoop: @unchecked Sendable {
             case .stop: isStopped = true
             }
         }
+        if bytes > 0 { took(bytes) }
         for shard in order { propose(batches[shard] ?? [], to: shard) }
         drain()
         if isStopped { abandon() }

@@ -30,6 +30,7 @@ final class FeedWorker: @unchecked Sendable {
     private var mustScan = true
     /// Something found no room since the scan began: it may lie before where the scan has come.
     private var hasMissed = false
+    private var hasScanFailed = false
     private var scanned: ConversationID?
 
     init(node: ChatNode, lane: any Lane) {
@@ -112,7 +113,9 @@ final class FeedWorker: @unchecked Sendable {
         }
         waiting.removeFirst(index)
         waiting.append(contentsOf: later)
-        if waiting.isEmpty, mustScan { schedule(after: Self.coalescing) }
+        if waiting.isEmpty, mustScan {
+            schedule(after: hasScanFailed ? Self.retry : Self.coalescing)
+        }
     }
 
     private func scan() {
@@ -121,7 +124,11 @@ final class FeedWorker: @unchecked Sendable {
                 slots: Slot(rawValue: 0)...Slot(rawValue: UInt16(Slot.count - 1)),
                 after: scanned, limit: NodeLimits.dirtyConversationsMax / 2)
         }
-        guard case .success(let conversations) = found else { return }
+        guard case .success(let conversations) = found else {
+            hasScanFailed = true
+            return
+        }
+        hasScanFailed = false
         if scanned == nil { hasMissed = false }
         scanned = conversations.last
         mustScan = !conversations.isEmpty || hasMissed
@@ -129,8 +136,13 @@ final class FeedWorker: @unchecked Sendable {
     }
 
     private func workOff(_ conversation: ConversationID) {
-        guard case .success(let work?) = node.attempt({ try $0.feedWork(of: conversation) })
-        else { return }
+        let found = node.attempt { try $0.feedWork(of: conversation) }
+        if case .failure = found {
+            // The rows cannot be read now: the dirty mark stays, the scan comes back to it.
+            mailbox?.putCompletion(.finished(conversation, touches: 0, isDone: false))
+            return
+        }
+        guard case .success(let work?) = found else { return }
         underWay.insert(conversation)
         touchesUnderWay += work.touches.count
         let count = work.touches.count

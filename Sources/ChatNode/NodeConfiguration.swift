@@ -55,6 +55,10 @@ package struct NodeSeams: Sendable {
 enum NodeLimits {
     /// Commands that wait for the consensus lane.
     static let proposalsMax = 32_768
+    /// Bytes of those commands.
+    static let proposalBytesMax = 64 << 20
+    /// Bytes of a shard's log entries that are proposed and not yet applied.
+    static let unappliedBytesMax = 8 << 20
     /// Inputs that wait for the apply lane, completions apart.
     static let applyInputsMax = 65_536
     /// Questions that wait for a read lane.

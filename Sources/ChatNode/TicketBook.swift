@@ -51,29 +51,33 @@ struct TokenMint: Sendable {
 final class TicketBook: Sendable {
     private struct Entry {
         let identity: Identity
-        let expiresAtMs: Milliseconds
+        let endsMs: Milliseconds
     }
 
     private struct State {
         var entries: [String: Entry] = [:]
         /// In order of expiry: all tickets live equally long.
-        var order: [(ticket: String, expiresAtMs: Milliseconds)] = []
+        var order: [(ticket: String, endsMs: Milliseconds)] = []
         var first = 0
     }
 
     private let state = Mutex(State())
 
     /// Puts a ticket on the book; nil when too many are out.
+    ///
+    /// - Parameters:
+    ///   - nowMs: a clock that never goes back, by which the ticket ends.
+    ///   - wallMs: the wall clock, by which its end is told.
     func issue(
-        _ identity: Identity, random: [UInt8], nowMs: Milliseconds, lifeMs: Milliseconds
+        _ identity: Identity, random: [UInt8], nowMs: Milliseconds, wallMs: Milliseconds,
+        lifeMs: Milliseconds
     ) -> Ticket? {
-        let ticket = Ticket(ticket: Base64URL.encode(random), expiresAtMs: nowMs + lifeMs)
+        let ticket = Ticket(ticket: Base64URL.encode(random), expiresAtMs: wallMs + lifeMs)
         return state.withLock { state in
             Self.dropExpired(&state, nowMs)
             guard state.order.count - state.first < NodeLimits.ticketsMax else { return nil }
-            state.entries[ticket.ticket] = Entry(
-                identity: identity, expiresAtMs: ticket.expiresAtMs)
-            state.order.append((ticket.ticket, ticket.expiresAtMs))
+            state.entries[ticket.ticket] = Entry(identity: identity, endsMs: nowMs + lifeMs)
+            state.order.append((ticket.ticket, nowMs + lifeMs))
             return ticket
         }
     }
@@ -82,14 +86,14 @@ final class TicketBook: Sendable {
     func use(_ ticket: String, nowMs: Milliseconds) -> Identity? {
         state.withLock { state in
             guard let entry = state.entries.removeValue(forKey: ticket),
-                entry.expiresAtMs > nowMs
+                entry.endsMs > nowMs
             else { return nil }
             return entry.identity
         }
     }
 
     private static func dropExpired(_ state: inout State, _ nowMs: Milliseconds) {
-        while state.first < state.order.count, state.order[state.first].expiresAtMs <= nowMs {
+        while state.first < state.order.count, state.order[state.first].endsMs <= nowMs {
             state.entries[state.order[state.first].ticket] = nil
             state.first += 1
         }

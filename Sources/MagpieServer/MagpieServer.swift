@@ -111,7 +111,8 @@ package struct MagpieServer: Sendable {
     }
 
     private func explain(_ error: any Error) -> any Error {
-        if let error = error as? IOError, error.errnoCode == Self.addressInUse {
+        guard let error = error as? IOError else { return error }
+        if error.errnoCode == Self.addressInUse {
             return StartFailure(
                 "port \(configuration.port) on \(configuration.host) is in use; stop the program "
                     + "that has it, or choose another with --listen HOST:PORT")

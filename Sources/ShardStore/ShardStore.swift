@@ -257,6 +257,7 @@ package final class ShardStore: @unchecked Sendable {
 
     /// Ends the lanes and closes the files. What was acknowledged is in the log.
     package func close() {
+        replicator.stop()
         logLane.stop()
         fileLane.stop()
         tree.close()

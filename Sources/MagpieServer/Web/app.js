@@ -131,6 +131,7 @@ function start({ token, user }) {
   on("stopped", banner);
   on("denied", denied);
   store.addEventListener("change", repaint);
+  store.addEventListener("people", watchPeople);
 }
 
 async function ready(frame) {
@@ -142,7 +143,6 @@ async function ready(frame) {
     return; // lost again: the next ready goes on
   }
   for (const conversation of store.conversations.values()) store.sendMarks(conversation, false);
-  watchPeople();
   sayActivity();
   if (pane.current) await pane.open(pane.current);
   else await route();
@@ -157,7 +157,6 @@ function watchPeople() {
 function take(frame) {
   if (frame.entry) {
     const { conversation, entry, isNew } = store.takeEntry(frame.entry);
-    if (entry.membership) watchPeople();
     if (isNew && entry.from !== store.me.id) store.sendMarks(conversation, false);
     if (conversation === pane.current) requestAnimationFrame(() => pane.seen());
   } else if (frame.gap) store.takeGap(frame.gap);

@@ -1,7 +1,8 @@
 // The list of conversations: rows, their previews, moving through them with the keyboard.
 import { $, el, paintAvatar, whenOf } from "./dom.js";
 
-export function preview(store, entry) {
+export function preview(store, conversation) {
+  const entry = conversation.last;
   if (!entry) return "";
   const who = entry.from === store.me.id ? "You: " : "";
   if (entry.message?.erased) return `${who}message erased`;
@@ -9,17 +10,17 @@ export function preview(store, entry) {
   if (entry.message) return who + (entry.message.text || "");
   if (entry.edit) return who + entry.edit.text;
   if (entry.erase) return `${who}message erased`;
-  return eventText(store, entry);
+  return eventText(store, entry, conversation);
 }
 
 // What an entry that is no message says, or "" when it shows only in what it changed.
-export function eventText(store, entry) {
+export function eventText(store, entry, conversation) {
   const by = store.name(entry.from);
   if (entry.settings) return entry.settings.title ? `${by} named this “${entry.settings.title}”` : "";
-  if (!entry.membership) return "";
+  if (!entry.membership || conversation.kind === "DIRECT") return "";
   const { user, change, role } = entry.membership, whom = store.name(user);
   switch (change) {
-    case "JOINED": return user === entry.from ? `${whom} joined` : `${by} added ${whom}`;
+    case "JOINED": return entry.seq === 1 ? `${by} made the group` : user === entry.from ? `${whom} joined` : `${by} added ${whom}`;
     case "LEFT": return `${whom} left`;
     case "REMOVED": return `${by} removed ${whom}`;
     default: return `${by} made ${whom} ${String(role || "").toLowerCase()}`;
@@ -77,7 +78,7 @@ export class List {
     const peer = c.kind === "DIRECT" ? store.peer(c) : null;
     const presence = peer && (store.presence.get(peer)?.state || "OFFLINE");
     const writer = c.typing.size && c.kind === "GROUP" ? `${store.name([...c.typing.keys()][0])} is ` : "";
-    const text = c.typing.size ? `${writer}typing…` : preview(store, c.last);
+    const text = c.typing.size ? `${writer}typing…` : preview(store, c);
     const isSelected = c.id === this.selected, isActive = c.id === this.active;
     const look = JSON.stringify([title, presence, text, c.typing.size, c.unread, whenOf(c.lastAtMs), isSelected, isActive]);
     const known = this.rows.get(c.id);

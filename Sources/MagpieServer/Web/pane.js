@@ -145,7 +145,7 @@ export class Pane {
     let lastDay = "", last = null;
     if (!c.isLoaded) wanted.push(this.node("loading", "", () => el("div", { class: "event", textContent: "Loading…" })));
     for (const entry of c.entries) {
-      const day = dayOf(entry.atMs), text = entry.message ? "" : eventText(store, entry);
+      const day = dayOf(entry.atMs), text = entry.message ? "" : eventText(store, entry, c);
       if (!entry.message && !text) continue;
       if (day !== lastDay) {
         wanted.push(this.node(`d${day}`, day, () => el("div", { class: "day", textContent: day })));
@@ -156,7 +156,7 @@ export class Pane {
         const isMine = entry.from === store.me.id;
         const isFirst = last?.from !== entry.from || entry.atMs - last.atMs > RUN_MS;
         const name = c.kind === "GROUP" && !isMine && isFirst ? store.name(entry.from) : "";
-        const tick = isMine ? store.tickOf(c, entry) : "";
+        const tick = isMine ? this.tickOf(c, entry) : "";
         const look = [entry.message.revision, tick, isFirst, name, c.left].join("|");
         wanted.push(this.node(`e${entry.seq}`, look, () => this.message(entry, { isMine, isFirst, name, tick })));
       } else {
@@ -205,7 +205,7 @@ export class Pane {
     const img = el("img", { src: media.url, alt: media.name || "picture" });
     img.onerror = async () => {
       img.onerror = null;
-      const fresh = await this.store.renewMedia(c, entry).catch(() => []);
+      const fresh = await this.renewMedia(c, entry).catch(() => []);
       if (fresh[index]) img.src = fresh[index].url;
     };
     return el("button", { type: "button", class: "picture", title: "Show larger", onclick: () => {
@@ -214,8 +214,25 @@ export class Pane {
     } }, img);
   }
 
+  // SENT, DELIVERED or READ: what all other members have reached.
+  tickOf(c, entry) {
+    const others = c.members.map((m) => m.user).filter((u) => u !== this.store.me.id);
+    if (!others.length || c.memberCount > c.members.length) return "SENT";
+    const reached = (key) => others.every((u) => (c.marks.get(u)?.[key] || 0) >= entry.seq);
+    return reached("read") ? "READ" : reached("delivered") ? "DELIVERED" : "SENT";
+  }
+
+  // The addresses of pictures run out after some hours; reading the entry again brings good ones.
+  async renewMedia(c, entry) {
+    const page = await this.store.pull({ conversation: c.id, around: String(entry.seq), limit: 1 });
+    const fresh = (page.entries || []).find((e) => Number(e.seq) === entry.seq);
+    if (fresh?.message?.media) entry.message.media = fresh.message.media;
+    return entry.message.media || [];
+  }
+
   pendingMessage(c, item, isFirst) {
-    const again = () => this.store.retry(c, item), drop = () => this.store.settle(c, item.cid);
+    const again = () => { item.error = undefined; this.store.changed(); this.store.flush(c); };
+    const drop = () => this.store.settle(c, item.cid);
     return el("div", { class: `msg mine${isFirst ? " first" : ""}${item.error ? " failed" : " pending"}` },
       item.media ? el("span", { class: "picture" }, item.preview ? el("img", { src: item.preview, alt: "" }) : "Picture") : null,
       item.text ? el("div", { class: "body", dir: "auto" }, ...linked(item.text)) : null,

@@ -69,8 +69,7 @@ export class Conversation {
   }
 
   forgetEntries() {
-    Object.assign(this, { entries: [], isLoaded: false, head: 0, m: 0, read: 0, delivered: 0, last: null });
-    this.marks.clear();
+    Object.assign(this, { entries: [], isLoaded: false, head: 0, m: 0, read: 0, delivered: 0, last: null, marks: new Map() });
   }
 }
 
@@ -131,6 +130,7 @@ export class Store extends EventTarget {
     } while (cursor);
     await this.learnUsers(this.conversations.values());
     this.isListed = true;
+    this.dispatchEvent(new CustomEvent("people"));
     this.changed();
   }
 
@@ -145,6 +145,7 @@ export class Store extends EventTarget {
     try {
       conversation.describe(await this.api.conversation(id));
       await this.learnUsers([conversation]);
+      this.dispatchEvent(new CustomEvent("people"));
     } catch (error) {
       if (error.status === 404) conversation.left = true;
     }
@@ -310,14 +311,6 @@ export class Store extends EventTarget {
     this.changed();
   }
 
-  // The addresses of pictures run out after some hours; reading the entry again brings good ones.
-  async renewMedia(conversation, entry) {
-    const page = await this.pull({ conversation: conversation.id, around: String(entry.seq), limit: 1 });
-    const fresh = (page.entries || []).map(entryOf).find((e) => e.seq === entry.seq);
-    if (fresh?.message?.media) entry.message.media = fresh.message.media;
-    return entry.message.media || [];
-  }
-
   // ---- sending: the outbox survives a reload of the tab; a retry repeats the cid ----
 
   send(conversation, content) {
@@ -337,7 +330,6 @@ export class Store extends EventTarget {
   }
 
   flushAll() { for (const conversation of this.conversations.values()) this.flush(conversation); }
-
   // Answers whether the next one may go.
   async push(conversation, item) {
     try {
@@ -378,8 +370,6 @@ export class Store extends EventTarget {
     this.changed();
   }
 
-  retry(conversation, item) { item.error = undefined; this.changed(); this.flush(conversation); }
-
   saveOutbox() {
     const items = [...this.conversations.values()].flatMap((c) => c.pending).map(({ preview, ...item }) => item);
     sessionStorage.setItem(this.outboxKey, JSON.stringify(items));
@@ -406,13 +396,5 @@ export class Store extends EventTarget {
     if (conversation.delivered > told.delivered) mark.delivered = String(told.delivered = conversation.delivered);
     if (conversation.read > told.read) mark.read = String(told.read = conversation.read);
     if (mark.delivered || mark.read) this.socket.tell({ mark: { marks: [mark] } });
-  }
-
-  // SENT, DELIVERED or READ: what all other members have reached.
-  tickOf(conversation, entry) {
-    const others = conversation.members.map((m) => m.user).filter((u) => u !== this.me.id);
-    if (!others.length || conversation.memberCount > conversation.members.length) return "SENT";
-    const reached = (key) => others.every((u) => (conversation.marks.get(u)?.[key] || 0) >= entry.seq);
-    return reached("read") ? "READ" : reached("delivered") ? "DELIVERED" : "SENT";
   }
 }
