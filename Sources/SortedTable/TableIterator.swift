@@ -26,7 +26,8 @@ package final class TableIterator {
     private var bundle = -1
 
     /// Whether it stands on a row; otherwise ``key`` and ``value`` are meaningless.
-    package private(set) var isValid = false
+    // Unchecked: set by this class alone, never lent out.
+    @exclusivity(unchecked) package private(set) var isValid = false
 
     init(_ reader: TableReader) {
         self.reader = reader

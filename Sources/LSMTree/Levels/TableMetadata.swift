@@ -35,6 +35,7 @@ struct TableMetadata: Sendable, Equatable {
     }
 
     /// True when no row or tombstone of the table is at or after `key`.
+    @inline(__always)  // Else each look-up copies the whole value, reference counts and all.
     func endsBefore(_ key: UnsafeRawBufferPointer) -> Bool {
         let order = KeyOrder.compare(largest, key)
         return order < 0 || (order == 0 && isLargestExclusive)

@@ -178,7 +178,8 @@ final class TableSource: MergeSource {
 final class LevelSource: MergeSource {
     private let tables: [TableHandle]
     private var current = 0
-    private var iterator: TableIterator?
+    // Unchecked: a table's iterator knows nothing of its source.
+    @exclusivity(unchecked) private var iterator: TableIterator?
 
     /// - Parameter tables: disjoint and ascending; only those that the reader needs.
     init(_ tables: [TableHandle], tombstones: RangeTombstoneSet?) {
