@@ -95,8 +95,8 @@ struct BenchResult: Codable, Sendable {
         let sorted = values.sorted()
         let middle = sorted.count / 2
         if sorted.isEmpty { return 0 }
-        let value = sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
-        return rounded(value)
+        if sorted.count % 2 == 1 { return rounded(sorted[middle]) }
+        return rounded((sorted[middle - 1] + sorted[middle]) / 2)
     }
 
     private static func rounded(_ value: Double) -> Double { (value * 1_000).rounded() / 1_000 }

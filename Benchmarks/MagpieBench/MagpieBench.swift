@@ -7,9 +7,11 @@ struct MagpieBench: ParsableCommand {
         commandName: "magpie-bench",
         abstract: "Measures Magpie side by side with its peers.",
         discussion: """
-            Only ratios inside one run mean something: absolute figures differ between machines and days.
+            Only ratios inside one run mean something: absolute figures differ between machines \
+            and days.
 
-            Exit codes: 0 measured; 1 an engine failed; 2 wrong usage, or an engine that is not linked.
+            Exit codes: 0 measured; 1 an engine failed; 2 wrong usage, or an engine that is not \
+            linked.
             """,
         version: "magpie-bench \(Versions.bench)",
         subcommands: [StorageCommand.self])

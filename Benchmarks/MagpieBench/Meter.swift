@@ -20,7 +20,8 @@ struct Meter {
 
         static func - (left: Reading, right: Reading) -> Reading {
             Reading(
-                seconds: left.seconds - right.seconds, cpuSeconds: left.cpuSeconds - right.cpuSeconds,
+                seconds: left.seconds - right.seconds,
+                cpuSeconds: left.cpuSeconds - right.cpuSeconds,
                 writtenBytes: left.writtenBytes - right.writtenBytes,
                 deviceBytes: left.deviceBytes - right.deviceBytes)
         }
@@ -102,7 +103,8 @@ struct Meter {
         defer { fclose(file) }
         var line = [CChar](repeating: 0, count: 256)
         while fgets(&line, Int32(line.count), file) != nil {
-            let text = String(decoding: line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            let bytes = line.prefix { $0 != 0 }.map(UInt8.init(bitPattern:))
+            let text = String(decoding: bytes, as: UTF8.self)
             guard text.hasPrefix(name) else { continue }
             let digits = text.dropFirst(name.count).drop { !$0.isNumber }.prefix { $0.isNumber }
             return UInt64(digits) ?? 0
@@ -129,7 +131,8 @@ struct Meter {
         let line = String(decoding: text, as: UTF8.self).split(separator: "\n")
             .first { $0.hasPrefix("model name") }
         let name = line?.split(separator: ":").last?.trimmingCharacters(in: .whitespaces)
-        return "\(name ?? "unknown processor"), \(ProcessInfo.processInfo.activeProcessorCount) cores"
+        let cores = ProcessInfo.processInfo.activeProcessorCount
+        return "\(name ?? "unknown processor"), \(cores) cores"
     }
 }
 

@@ -28,8 +28,9 @@ struct ResultTable {
             lines.append("\(engine): \(result.versions["engine"] ?? ""); \(result.settings).")
         }
         if let first = results.first {
-            lines.append("Scale \(first.scale), median of \(first.runs), \(first.cpu), "
-                + "kernel \(first.versions["kernel"] ?? "").")
+            lines.append(
+                "Scale \(first.scale), median of \(first.runs), \(first.cpu), "
+                    + "kernel \(first.versions["kernel"] ?? "").")
         }
         for data in Set(results.map(\.data)).sorted() { lines.append("Data: \(data).") }
         if columns.contains(EngineKind.magpie.rawValue) {
@@ -92,6 +93,7 @@ struct ResultTable {
                 ? String(repeating: "-", count: width)
                 : String(repeating: "-", count: max(1, width - 1)) + ":"
         }
-        return [line(head), "| " + rule.joined(separator: " | ") + " |"] + rows.dropFirst().map(line)
+        let separator = "| " + rule.joined(separator: " | ") + " |"
+        return [line(head), separator] + rows.dropFirst().map(line)
     }
 }

@@ -25,7 +25,7 @@ struct StorageCommand: ParsableCommand {
     @Option(help: "Engines after commas: magpie, rocksdb, rocksdb-tuned, leveldb.")
     var engines = "magpie,rocksdb,leveldb"
 
-    @Option(help: "quick: one run of a few minutes; full: three runs, larger; smoke: only whether it works.")
+    @Option(help: "quick: a run of a few minutes; full: three runs, larger; smoke: does it work.")
     var scale = ScaleName.quick
 
     @Flag(help: "One JSON object per result and line instead of a table.")
@@ -36,7 +36,7 @@ struct StorageCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Message texts for the chat rows: JSON lines with a key \"text\". Without it: made-up words.",
+            "Texts for the chat rows: JSON lines with a key \"text\". Without it: made-up words.",
             valueName: "FILE"))
     var corpus: String?
 

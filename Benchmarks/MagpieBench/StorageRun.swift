@@ -59,8 +59,8 @@ struct StorageRun {
         // By concrete types, so that the loops are compiled for each engine.
         switch kind {
         case .magpie:
-            return try perform(
-                MagpieEngine(directory: place, layout: layout), kind.rawValue, place, family, wanted)
+            let engine = try MagpieEngine(directory: place, layout: layout)
+            return try perform(engine, kind.rawValue, place, family, wanted)
         case .rocksdb, .rocksdbTuned:
             #if canImport(CRocksDB)
                 let engine = try RocksEngine(

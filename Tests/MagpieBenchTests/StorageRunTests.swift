@@ -2,7 +2,6 @@ import Bytes
 import Foundation
 import Testing
 
-
 @testable import MagpieBench
 
 /// Every workload on every engine that is linked, tiny: so that none of them rots unnoticed.

@@ -43,7 +43,22 @@ final class CommitPipeline: @unchecked Sendable {
 
     /// A queue's consumer that is made after the queue.
     private final class Door<Input: Sendable>: Sendable {
-        let consumer = Mutex<(@Sendable ([Input]) -> Void)?>(nil)
+        /// A struct around the closure: a closure that is itself the value of a generic type is
+        /// wrapped once more each time it is read and put back, so the chain would grow for ever.
+        struct Consumer: Sendable {
+            let take: @Sendable ([Input]) -> Void
+        }
+
+        private let consumer = Mutex<Consumer?>(nil)
+
+        func open(_ take: @escaping @Sendable ([Input]) -> Void) {
+            consumer.withLock { $0 = Consumer(take: take) }
+        }
+
+        func pass(_ inputs: [Input]) {
+            let consumer = consumer.withLock { $0 }
+            consumer?.take(inputs)
+        }
     }
 
     /// The bytes of commands in one entry, as in a node.
@@ -77,11 +92,11 @@ final class CommitPipeline: @unchecked Sendable {
         let consensusDoor = Door<ConsensusInput>()
         let applyDoor = Door<[Decided]>()
         let consensus = Mailbox<ConsensusInput>(limit: 1 << 20, lane: consensusLane) { inputs in
-            consensusDoor.consumer.withLock { $0 }?(inputs)
+            consensusDoor.pass(inputs)
         }
         self.consensus = consensus
         apply = Mailbox(limit: 1 << 20, lane: applyLane) { inputs in
-            applyDoor.consumer.withLock { $0 }?(inputs)
+            applyDoor.pass(inputs)
         }
         do {
             store = try ShardStore.open(
@@ -94,8 +109,8 @@ final class CommitPipeline: @unchecked Sendable {
             for lane in [consensusLane, applyLane, timerLane] { lane.stop() }
             throw error
         }
-        consensusDoor.consumer.withLock { $0 = { [unowned self] in take($0) } }
-        applyDoor.consumer.withLock { $0 = { [unowned self] in apply($0) } }
+        consensusDoor.open { [unowned self] in take($0) }
+        applyDoor.open { [unowned self] in apply($0) }
         tick()
     }
 

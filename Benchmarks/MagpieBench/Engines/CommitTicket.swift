@@ -27,7 +27,8 @@ final class CommitTicket: @unchecked Sendable {
     /// Waits for ``post(isGood:)``.
     func wait() throws {
         while sem_wait(semaphore) != 0 {}
-        if isFailed.load(ordering: .acquiring) { throw EngineError("magpie: the log or tree failed") }
+        let isBad = isFailed.load(ordering: .acquiring)
+        if isBad { throw EngineError("magpie: the log or tree failed") }
     }
 }
 

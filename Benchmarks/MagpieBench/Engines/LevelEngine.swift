@@ -35,7 +35,9 @@
             database = try Self.open(directory, options)
         }
 
-        private static func open(_ directory: String, _ options: OpaquePointer) throws -> OpaquePointer {
+        private static func open(
+            _ directory: String, _ options: OpaquePointer
+        ) throws -> OpaquePointer {
             try orThrow(
                 checked("leveldb", free: { leveldb_free($0) }) {
                     leveldb_open(options, directory, $0)

@@ -88,9 +88,8 @@ final class MagpieEngine: StorageEngine {
         return { command, batch in
             command.withUnsafeBytes { raw in
                 builder.rows(of: MagpieWriter.decode(raw)) { key, value in
-                    batch.put(
-                        Keyspace(rawValue: key[0]), key: UnsafeRawBufferPointer(rebasing: key[1...]),
-                        value: value)
+                    let rest = UnsafeRawBufferPointer(rebasing: key[1...])
+                    batch.put(Keyspace(rawValue: key[0]), key: rest, value: value)
                 }
             }
         }
@@ -103,8 +102,7 @@ final class MagpieEngine: StorageEngine {
     func close() { pipeline.close() }
 }
 
-/// Appends messages; a command is the number of the conversation as its 18 bytes would be (the log
-/// of a node names it in 16), seq, user, cid, time and the body.
+/// Appends messages; what a command holds is written at ``encode(_:)``.
 final class MagpieWriter: ChatWriter {
     private static let headerBytes = 64
     private let pipeline: CommitPipeline
@@ -141,7 +139,8 @@ final class MagpieWriter: ChatWriter {
         }
         return ChatMessage(
             conversation: ConversationName(number: Int(word(0))), seq: word(2), user: word(3),
-            cid: word(5), timeMs: word(7), body: UnsafeRawBufferPointer(rebasing: raw[headerBytes...]))
+            cid: word(5), timeMs: word(7),
+            body: UnsafeRawBufferPointer(rebasing: raw[headerBytes...]))
     }
 }
 

@@ -122,7 +122,8 @@
         /// Newest first: from the end of the conversation backwards. Bounds end the walk.
         func page(_ conversation: ConversationName, rows: Int) throws -> (rows: Int, bytes: Int) {
             let length = 1 + ConversationName.bytes
-            return try withUnsafeTemporaryAllocation(byteCount: 2 * length + 8, alignment: 8) { raw in
+            let bytes = 2 * length + 8
+            return try withUnsafeTemporaryAllocation(byteCount: bytes, alignment: 8) { raw in
                 guard let base = raw.baseAddress else { return (0, 0) }
                 let bounds = base.assumingMemoryBound(to: CChar.self)
                 raw[0] = 1
@@ -158,7 +159,9 @@
             let flush = try Self.orThrow(rocksdb_flushoptions_create())
             defer { rocksdb_flushoptions_destroy(flush) }
             rocksdb_flushoptions_set_wait(flush, 1)
-            try checked("rocksdb", free: { rocksdb_free($0) }) { rocksdb_flush(database, flush, $0) }
+            try checked("rocksdb", free: { rocksdb_free($0) }) {
+                rocksdb_flush(database, flush, $0)
+            }
             let names = [
                 "rocksdb.num-running-compactions", "rocksdb.num-running-flushes",
                 "rocksdb.compaction-pending", "rocksdb.mem-table-flush-pending",

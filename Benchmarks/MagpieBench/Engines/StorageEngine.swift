@@ -76,7 +76,9 @@ enum EngineKind: String, CaseIterable, Sendable {
         var named: Set<EngineKind> = []
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             guard let kind = EngineKind(rawValue: String(part)) else {
-                throw UsageError("no engine '\(part)'; there are: magpie, rocksdb, rocksdb-tuned, leveldb")
+                throw UsageError(
+                    "no engine '\(part)'; there are: "
+                        + allCases.map(\.rawValue).joined(separator: ", "))
             }
             named.insert(kind)
             if kind == .rocksdb { named.insert(.rocksdbTuned) }

@@ -74,7 +74,7 @@ final class ChatRun<Engine: StorageEngine>: @unchecked Sendable {
 
     /// What a message adds for good: the head is overwritten by the next one.
     private static func lastingBytes(_ message: ChatMessage) -> Int {
-        ChatRowBuilder.userBytes(message) - ChatRowBuilder.headKeyBytes - ChatRowBuilder.headBytes + 1
+        ChatRowBuilder.userBytes(message) - headRowBytes
     }
 
     private func append(_ workload: Workload) throws -> Measurement {
@@ -105,12 +105,17 @@ final class ChatRun<Engine: StorageEngine>: @unchecked Sendable {
             total.messages += share.messages
             total.userBytes += share.userBytes
         }
-        let headBytes = ChatRowBuilder.headKeyBytes + ChatRowBuilder.headBytes - 1
-        liveBytes += total.userBytes - total.messages * headBytes
+        liveBytes += total.userBytes - total.messages * Self.headRowBytes
         return Measurement(
-            workload: workload, operations: total.messages, seconds: seconds, total.latencies, meter,
+            workload: workload, operations: total.messages, seconds: seconds, total.latencies,
+            meter,
             name, userBytes: total.userBytes,
-            liveBytes: liveBytes + headBytes * conversationsInUse, directory: directory)
+            liveBytes: liveBytes + Self.headRowBytes * conversationsInUse, directory: directory)
+    }
+
+    /// A head's key and value.
+    private static var headRowBytes: Int {
+        ChatRowBuilder.headKeyBytes - 1 + ChatRowBuilder.headBytes
     }
 
     private var conversationsInUse: Int {

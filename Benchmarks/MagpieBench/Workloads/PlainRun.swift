@@ -137,7 +137,8 @@ struct PlainRun<Engine: StorageEngine> {
         let seconds = meter.reading.seconds
         guard bytes > 0 else { throw EngineError("\(name): seeks found nothing") }
         return Measurement(
-            workload: .seekrandom, operations: scale.seeks, seconds: seconds, latencies, meter, name)
+            workload: .seekrandom, operations: scale.seeks, seconds: seconds, latencies, meter, name
+        )
     }
 }
 
