@@ -350,21 +350,34 @@ def tell(story, server):
         with story.step("kill -9 in mid-sentence: nothing lost, nothing twice"):
             ben.open(ada.shown)
             story.is_down = True
+            ada.page.evaluate("""() => {
+              for (let n = 0; n < 40; n++) {
+                document.getElementById("text").value = `word ${n}`;
+                document.getElementById("composer").requestSubmit();
+              }
+            }""")
+            ben.message("word 3")  # some have arrived, some are on their way, some still wait
             server.kill()
             ada.sees("#banner", "No connection")
-            for number in range(5):
-                ada.write(f"into the dark {number}")
-            ben.write("and back")
-            ada.sees_exactly(".msg.pending", 5)
+            confirmed = ada.at(".msg:has(.tick.sent), .msg:has(.tick.delivered), .msg:has(.tick.read)").count()
+            ben.page.type("#text", "half a sen")
+            ben.page.wait_for_function("() => !document.getElementById('banner').hidden")
+            ada.write("into the dark")
+            assert ada.at(".msg.pending").count() > 0
             server.start()
+            ben.page.type("#text", "tence")
+            ben.page.press("#text", "Enter")
             ada.sees_not("#banner")
             ben.sees_not("#banner")
             story.is_down = False
             ada.sees_exactly(".msg.pending", 0)
-            ben.message("into the dark 4")
-            ada.message("and back")
-            dark = [text for text in ben.texts() if text.startswith("into the dark")]
-            assert dark == [f"into the dark {n}" for n in range(5)], dark
+            ben.message("into the dark")
+            ada.message("half a sentence")
+            told = [f"word {n}" for n in range(40)] + ["into the dark"]
+            for who in (ada, ben):
+                seen = [text for text in who.texts() if text in told]
+                assert seen == told, f"{who.name} sees {seen}"
+            assert confirmed > 0
 
     with story.step("gone and back: what was missed comes at once"):
         ben.open(ada.shown)
@@ -381,6 +394,17 @@ def tell(story, server):
         ben.message("Written without a net.")
         ada.tick("Written without a net.", "read")
         story.is_down = False
+
+    with story.step("on a phone: one column, a way back, nothing too wide"):
+        ben.page.set_viewport_size({"width": 390, "height": 844})
+        ben.sees_not("#side")
+        ben.page.click("#back")
+        ben.sees("#list li", ada.shown)
+        ben.sees_not("#pane")
+        ben.open(ada.shown)
+        ben.message("Written without a net.")
+        assert ben.page.evaluate("document.documentElement.scrollWidth") == 390, "the page is too wide"
+        ben.page.set_viewport_size({"width": 1000, "height": 760})
 
     with story.step("signing out ends the session, and the other one's goes on"):
         ben.page.click("#sign-out")
