@@ -1,4 +1,5 @@
 // swift-tools-version: 6.3
+import Foundation
 import PackageDescription
 
 // The house. Rank order is import order: see docs/ARCHITECTURE.md. Tools/Tidy holds the table and
@@ -59,12 +60,18 @@ let webClient = [
     "store.js", "style.css",
 ]
 
+/// Engines to compare with, linked into the benchmarks only where their headers are installed.
+let peers = [("CRocksDB", "/usr/include/rocksdb/c.h"), ("CLevelDB", "/usr/include/leveldb/c.h")]
+    .filter { FileManager.default.fileExists(atPath: $0.1) }
+    .map(\.0)
+
 let package = Package(
     name: "magpie",
     products: [
         .executable(name: "magpie", targets: ["magpie"]),
         .executable(name: "magpie-dump", targets: ["MagpieDump"]),
         .executable(name: "magpie-load", targets: ["MagpieLoad"]),
+        .executable(name: "magpie-bench", targets: ["MagpieBench"]),
         .library(name: "MagpieClient", targets: ["MagpieClient"]),
     ],
     dependencies: [
@@ -154,6 +161,12 @@ let package = Package(
                 nioCore, nioPosix, argumentParser,
             ], path: "Tools/MagpieLoad"),
         tool("Tidy", [], path: "Tools/Tidy"),
+        tool(
+            "MagpieBench",
+            [
+                "Bytes", "Platform", "ChatModel", "ChatEngine", "RaftCore", "RecordLog",
+                "SortedTable", "LSMTree", "Replication", "ShardStore", argumentParser, histogram,
+            ] + peers.map { .byName(name: $0) }, path: "Benchmarks/MagpieBench"),
 
         // Tests
         library("Simulation", ["Bytes", "Platform"], path: "Tests/Simulation"),
@@ -203,6 +216,7 @@ let package = Package(
                 "Bytes", "Platform", "ChatModel", "WireProtocol", "WebSocketCodec", nioCore,
                 nioPosix, nioHTTP1,
             ]),
+        tests("MagpieBench", ["Bytes"]),
         tests("Tidy", []),
-    ]
+    ] + peers.map { .systemLibrary(name: $0, path: "Benchmarks/\($0)") }
 )

@@ -9,12 +9,19 @@ extension ChatNode {
     /// Proposes a change on the asker's behalf.
     ///
     /// One user's changes are proposed in the order in which they were submitted: while one of them
-    /// is being looked up, the later ones go the same way behind it.
+    /// is being looked up, the later ones go the same way behind it. What is refused here is first
+    /// looked for among the sends that are kept: a repeat is answered whatever has changed since.
     package func submit(
         _ request: ChangeRequest, by identity: Identity, answer: @escaping Answer<CommandResult>
     ) {
-        if let refusal = rateRefusal(request, identity) { return refuse(answer, refusal) }
         let user = identity.user
+        if let refusal = rateRefusal(request, identity) {
+            let isQueued = readers.run(at: Int(truncatingIfNeeded: user.low)) { [self] in
+                answer(recall(request, user) ?? .failure(refusal))
+            }
+            if !isQueued { refuse(answer, refusal) }
+            return
+        }
         if !Self.needsLookUp(request), !detours.isUnderWay(user) {
             return propose(command(request, user, media: [:]), answer: answer)
         }
@@ -24,13 +31,30 @@ extension ChatNode {
             switch looked {
             case .success(let media):
                 propose(command(request, user, media: media), answer: answer)
-            case .failure(let error): answer(.failure(error))
+            case .failure(let error): answer(recall(request, user) ?? .failure(error))
             }
             detours.end(user)
         }
         if !isQueued {
             detours.end(user)
             refuse(answer, Self.overloaded)
+        }
+    }
+
+    /// The answer to a repeat of a send, edit or erase that is kept; nil when there is none. On a
+    /// read lane. The rows answer alone: what was not looked up must not get into the log.
+    private func recall(
+        _ request: ChangeRequest, _ user: UserID
+    ) -> Result<CommandResult, ServiceError>? {
+        switch request {
+        case .send, .edit, .erase: break
+        case .mark, .createDirect, .createGroup, .setTitle, .changeMember: return nil
+        }
+        let command = command(request, user, media: [:])
+        let nowMs = seams.clock.wallMilliseconds()
+        switch attempt({ try $0.recall(command, nowMs: nowMs) }) {
+        case .success(let sent): return sent.map { .success(.sent($0)) }
+        case .failure(let error): return .failure(error)
         }
     }
 

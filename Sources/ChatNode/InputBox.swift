@@ -4,8 +4,13 @@ import Synchronization
 /// A bounded queue whose consumer is made after it: lanes that feed each other need doors before
 /// they have rooms.
 final class InputBox<Input: Sendable>: Sendable {
+    /// A closure in a struct: a mutex over a bare closure type wraps it anew at every access.
+    private struct Consumer: Sendable {
+        let take: @Sendable ([Input]) -> Void
+    }
+
     private final class Door: Sendable {
-        let consumer = Mutex<(@Sendable ([Input]) -> Void)?>(nil)
+        let consumer = Mutex<Consumer?>(nil)
     }
 
     private let mailbox: Mailbox<Input>
@@ -17,13 +22,13 @@ final class InputBox<Input: Sendable>: Sendable {
             guard let consumer = door.consumer.withLock({ $0 }) else {
                 preconditionFailure("a box is opened before anything is put into it")
             }
-            consumer(inputs)
+            consumer.take(inputs)
         }
     }
 
     /// From now on `consumer` gets the inputs, on the lane. Called once, before the first input.
     func open(_ consumer: @escaping @Sendable ([Input]) -> Void) {
-        door.consumer.withLock { $0 = consumer }
+        door.consumer.withLock { $0 = Consumer(take: consumer) }
     }
 
     /// Queues an input; false when the queue is full or closed.
@@ -37,9 +42,9 @@ final class InputBox<Input: Sendable>: Sendable {
     /// Lets the consumer go, and with it what it holds: lanes that feed each other would keep each
     /// other. Called once the lane has stopped.
     func empty() {
-        let last = door.consumer.withLock { consumer -> (@Sendable ([Input]) -> Void)? in
+        let last = door.consumer.withLock { consumer -> Consumer? in
             let last = consumer
-            consumer = { _ in }
+            consumer = Consumer { _ in }
             return last
         }
         withExtendedLifetime(last) {}

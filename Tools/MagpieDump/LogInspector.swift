@@ -42,6 +42,8 @@ struct LogInspector {
         var end: UInt64 = 0
         var mark: UInt64 = 0
         var cutBytes: UInt64 = 0
+        /// Segments below were released, as its records say last.
+        var floor: UInt64 = 0
         var isReadable = false
     }
 
@@ -92,7 +94,9 @@ struct LogInspector {
             addEnd(segment)
         }
         guard var current = segments.last(where: { $0.header != nil }) else { return }
-        while let header = current.header, header.previous > 0, header.previous >= header.first {
+        // What the newest segment says was released may be gone, whatever older ones say.
+        let floor = max(current.header?.first ?? 0, current.floor)
+        while let header = current.header, header.previous > 0, header.previous >= floor {
             guard let before = segments.first(where: { $0.id == header.previous }),
                 before.header != nil
             else {
@@ -132,6 +136,9 @@ struct LogInspector {
                 do {
                     if type == RecordFormat.segmentHeaderType {
                         segment.header = try Header(payload)
+                    } else if type == RecordFormat.releaseType, payload.count == 8 {
+                        let raw = payload.loadUnaligned(as: UInt64.self)
+                        segment.floor = max(segment.floor, UInt64(littleEndian: raw))
                     }
                     try visit(position.offset, type, payload)
                 } catch {

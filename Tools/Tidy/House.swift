@@ -64,6 +64,12 @@ enum House {
                 "Platform", "ChatModel", "ChatEngine", "RecordLog", "RaftCore", "SortedTable",
                 "LSMTree", "Replication", "ShardStore",
             ], ["ArgumentParser", "Glibc"]),
+        "MagpieBench": room(
+            6,
+            storage.union(["ChatModel", "ChatEngine", "ShardStore"]),
+            [
+                "ArgumentParser", "Histogram", "Foundation", "Glibc", "CRocksDB", "CLevelDB",
+            ]),
         "MagpieLoad": room(
             6, ["Platform", "ChatModel", "WireProtocol", "MagpieClient"],
             nio.union(["ArgumentParser", "Foundation", "Histogram"])),

@@ -20,7 +20,8 @@ struct SourceFile {
         let parts = path.split(separator: "/")
         guard parts.count >= 3 else { return nil }
         let name = String(parts[1])
-        return parts[0] == "Sources" || (parts[0] == "Tools" && House.rooms[name] != nil)
+        return parts[0] == "Sources"
+            || (["Tools", "Benchmarks"].contains(parts[0]) && House.rooms[name] != nil)
             ? name : nil
     }
 
