@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv-web"
+PLAYWRIGHT = "playwright==1.65.2"
 PASSWORD = "correct horse battery"
 STONES = 220  # messages to page through
 
@@ -42,10 +43,13 @@ def require_playwright():
         pass
     python = VENV / "bin" / "python"
     if Path(sys.prefix).resolve() == VENV.resolve():
-        subprocess.check_call([python, "-m", "pip", "install", "--quiet", "playwright"])
+        if subprocess.call([python, "-m", "pip", "install", "--quiet", PLAYWRIGHT]) != 0:
+            sys.exit(f"two_users.py: {PLAYWRIGHT} could not be installed into {VENV}")
     elif not python.exists():
-        print(f"making {VENV.name} with playwright", file=sys.stderr)
-        subprocess.check_call([sys.executable, "-m", "venv", str(VENV)])
+        print(f"making {VENV.name} with {PLAYWRIGHT}", file=sys.stderr)
+        if subprocess.call([sys.executable, "-m", "venv", str(VENV)]) != 0:
+            shutil.rmtree(VENV, ignore_errors=True)
+            sys.exit("two_users.py: no virtual environment; install it with: sudo apt-get install python3-venv")
     os.execv(python, [str(python), *sys.argv])
 
 
@@ -287,13 +291,15 @@ def tell(story, server):
         ada.page.press("#text", "ArrowUp")
         ada.sees("#editing")
         ada.write("We meet at seven.")
-        ben.sees(".msg:has-text('edited')", "We meet at seven.")
+        for who in (ada, ben):
+            who.sees(".msg:has-text('edited')", "We meet at seven.")
         ben.write("Oops, wrong window")
         ben.message("Oops, wrong window").hover()
         ben.message("Oops, wrong window").get_by_role("button", name="Erase").click()
         ben.page.click("#dialog-ok")
-        ada.sees(".msg.erased")
-        ada.sees_not(".msg", "wrong window")
+        for who in (ada, ben):
+            who.sees(".msg.erased")
+            who.sees_not(".msg", "wrong window")
 
     with story.step("a picture is sent and shown"):
         ada.page.set_input_files("#file", {"name": "evening.png", "mimeType": "image/png", "buffer": picture()})

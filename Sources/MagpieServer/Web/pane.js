@@ -310,16 +310,22 @@ export class Pane {
     const { seq, message } = this.editing, conversation = this.current.id;
     if (text !== message.text) {
       try {
-        await this.store.socket.request({ edit: { conversation, target: String(seq), cid: uuid(), text } });
+        await this.change("edit", { conversation, target: String(seq), text });
       } catch (error) { return tell("The change was not kept", error.message); }
     }
     this.stopEditing();
   }
 
   erase(entry) {
-    const frame = { conversation: this.current.id, target: String(entry.seq), cid: uuid(), forAll: true };
+    const body = { conversation: this.current.id, target: String(entry.seq), forAll: true };
     ask("Erase this message for everyone?", [el("p", { class: "quote", dir: "auto", textContent: entry.message.text || "Picture" })],
-      async () => { await this.store.socket.request({ erase: frame }); return () => $("text").focus(); }, "Erase");
+      async () => { await this.change("erase", body); return () => $("text").focus(); }, "Erase");
+  }
+
+  // The sending socket need not get the entry of its own change, so it is put in place here.
+  async change(kind, body) {
+    const cid = uuid(), { sent } = await this.store.socket.request({ [kind]: { ...body, cid } });
+    this.store.takeEntry({ ...sent, conversation: body.conversation, cid, from: this.store.me.id, [kind]: body });
   }
 
   // ---- pictures ----
