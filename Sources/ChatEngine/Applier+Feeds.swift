@@ -4,6 +4,7 @@ import LSMTree
 /// Feeds, the work that fills them, and blobs.
 extension Applier {
     /// Moves a conversation to the end of a user's feed, unless the feed has heard of the change.
+    /// A large conversation that the user belongs to stands in the index of such as well.
     mutating func touchFeed(_ user: UserID, _ touch: FeedTouch) throws -> CommandResult {
         let key = KeySchema.feed(user, touch.conversation)
         let before: FeedRow? = try rows.row(.feeds, key)
@@ -15,8 +16,16 @@ extension Applier {
         }
         let after = FeedRow(
             position: position, head: touch.head, m: touch.m, change: touch.change,
-            leftSeq: touch.leftSeq)
+            leftSeq: touch.leftSeq, isLarge: touch.isLarge && touch.leftSeq == nil)
         rows.put(.feeds, key, after)
+        if after.isLarge != before?.isLarge ?? false {
+            let indexKey = KeySchema.largeIndex(user, touch.conversation)
+            if after.isLarge {
+                rows.put(.feeds, indexKey, [])
+            } else {
+                rows.delete(.feeds, indexKey)
+            }
+        }
         rows.put(.feeds, KeySchema.feedIndex(user, position, touch.conversation), [])
         rows.put(.feeds, KeySchema.feedHead(user), NumberRow(position))
         events.append(

@@ -71,7 +71,8 @@ extension Applier {
             setRole(user, row, role, in: conversation, by: actor, &head, hears: audience)
         }
         head.memberCount += UInt64(joining.count)
-        noteChange(conversation, &head, cameOrWent: isSmall(head) ? [] : joining)
+        let wasSmall = isSmall(before)
+        noteChange(conversation, &head, wasSmall: wasSmall, cameOrWent: wasSmall ? [] : joining)
         return .done
     }
 
@@ -120,7 +121,7 @@ extension Applier {
         rows.put(.conversations, KeySchema.member(conversation, user), row)
         head.memberCount &-= 1
         audiences.set(conversation, audience.removing(user))
-        noteChange(conversation, &head, cameOrWent: [user])
+        noteChange(conversation, &head, wasSmall: isSmall(before), cameOrWent: [user])
         return .done
     }
 

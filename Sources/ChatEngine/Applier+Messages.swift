@@ -1,4 +1,3 @@
-import Bytes
 import ChatModel
 import LSMTree
 
@@ -7,8 +6,8 @@ extension Applier {
     mutating func send(
         _ conversation: ConversationID, peer: UserID?, by author: Author, _ content: MessageContent
     ) throws -> CommandResult {
-        let hash = contentHash(conversation, author, operation: 1, target: 0, content)
-        if let earlier = try recall(conversation, author, hash) { return .sent(earlier) }
+        let digest = SendDigest(conversation, author, .send, content)
+        if let earlier = try rows.recall(digest, atMs: stampMs) { return .sent(earlier) }
         let isNew = try peer != nil && rows.head(conversation) == nil
         if isNew, let peer {
             try check(content, floor: 1, head: 0)
@@ -30,7 +29,7 @@ extension Applier {
             rows.put(.media, KeySchema.shown(conversation, item.blob, at: entry.seq), [])
         }
         noteChange(conversation, &head)
-        return .sent(remember(author, entry, hash))
+        return .sent(remember(digest, entry))
     }
 
     /// An edit gives a message new text and mentions; what it answers and its media stand.
@@ -38,12 +37,16 @@ extension Applier {
         _ conversation: ConversationID, by author: Author, target: EntrySequence,
         _ content: MessageContent
     ) throws -> CommandResult {
-        let hash = contentHash(conversation, author, operation: 2, target: target, content)
-        if let earlier = try recall(conversation, author, hash) { return .sent(earlier) }
+        let digest = SendDigest(conversation, author, .edit(target), content)
+        if let earlier = try rows.recall(digest, atMs: stampMs) { return .sent(earlier) }
         var (head, member) = try access(conversation, author.user)
-        var (row, message) = try targetMessage(conversation, target, head, member)
-        guard row.from == author.user else {
+        var (stored, message) = try targetMessage(conversation, target, head, member)
+        guard stored.entry.from == author.user else {
             throw ServiceError(.permissionDenied, "only the sender edits a message")
+        }
+        guard stored.edits < limits.editsPerMessage else {
+            throw ServiceError(
+                .conflict, "the message was edited too often, \(stored.edits) times")
         }
         var edited = content
         edited.replyTo = message.content.replyTo
@@ -56,22 +59,24 @@ extension Applier {
         message.content = edited
         message.editedAtMs = stampMs
         message.revision = entry.seq
-        row.body = .message(message)
-        rows.put(.entries, KeySchema.entry(conversation, target), EntryCodec.encode(row))
+        stored.entry.body = .message(message)
+        rows.put(
+            .entries, KeySchema.entry(conversation, target),
+            EntryCodec.encode(stored.entry, edits: stored.edits + 1))
         noteChange(conversation, &head)
-        return .sent(remember(author, entry, hash))
+        return .sent(remember(digest, entry))
     }
 
     mutating func erase(
         _ conversation: ConversationID, by author: Author, target: EntrySequence
     ) throws -> CommandResult {
         let nothing = MessageContent(text: "")
-        let hash = contentHash(conversation, author, operation: 3, target: target, nothing)
-        if let earlier = try recall(conversation, author, hash) { return .sent(earlier) }
+        let digest = SendDigest(conversation, author, .erase(target), nothing)
+        if let earlier = try rows.recall(digest, atMs: stampMs) { return .sent(earlier) }
         var (head, member) = try access(conversation, author.user)
-        var (row, message) = try targetMessage(conversation, target, head, member)
+        var (stored, message) = try targetMessage(conversation, target, head, member)
         let isModerator = head.kind == .group && member.role >= .admin
-        guard row.from == author.user || isModerator else {
+        guard stored.entry.from == author.user || isModerator else {
             throw ServiceError(.permissionDenied, "only the sender or an admin erases a message")
         }
         try blankEdits(conversation, of: target, newest: message.revision)
@@ -84,30 +89,32 @@ extension Applier {
         message.content = nothing
         message.isErased = true
         message.revision = entry.seq
-        row.body = .message(message)
-        rows.put(.entries, KeySchema.entry(conversation, target), EntryCodec.encode(row))
+        stored.entry.body = .message(message)
+        rows.put(
+            .entries, KeySchema.entry(conversation, target),
+            EntryCodec.encode(stored.entry, edits: stored.edits))
         noteChange(conversation, &head)
-        return .sent(remember(author, entry, hash))
+        return .sent(remember(digest, entry))
     }
 
     /// The message an edit or erase is about, if the member may read it and it still has content.
     private func targetMessage(
         _ conversation: ConversationID, _ target: EntrySequence, _ head: HeadRow,
         _ member: MemberRow
-    ) throws -> (Entry, Message) {
+    ) throws -> (StoredEntry, Message) {
         guard target >= member.floor, target <= head.seq else {
             throw ServiceError(.notFound, "target: no such message")
         }
-        let row = try rows.existingEntry(conversation, target).entry
-        guard case .message(let message) = row.body else {
+        let stored = try rows.existingEntry(conversation, target)
+        guard case .message(let message) = stored.entry.body else {
             throw ServiceError(.invalidArgument, "target: not a message")
         }
         if message.isErased { throw ServiceError(.gone, "the message was erased") }
-        return (row, message)
+        return (stored, message)
     }
 
-    /// Empties the edit entries of a message, newest first along their chain. All are read before
-    /// the first is written.
+    /// Empties the edit entries of a message, newest first along their chain, which
+    /// ``Limits/editsPerMessage`` bounds. All are read before the first is written.
     private func blankEdits(
         _ conversation: ConversationID, of target: EntrySequence, newest: EntrySequence
     ) throws {
@@ -158,52 +165,16 @@ extension Applier {
     }
 }
 
-/// One client message id, one entry.
 extension Applier {
-    /// The answer to an earlier try, or nil when there was none that counts any more.
-    private func recall(
-        _ conversation: ConversationID, _ author: Author, _ hash: UInt64
-    ) throws -> Sent? {
-        let key = KeySchema.dedup(conversation, author)
-        guard let row: DedupRow = try rows.row(.dedup, key), row.expiryMs > stampMs else {
-            return nil
-        }
-        guard row.contentHash == hash else {
-            throw ServiceError(.conflict, "cid: was used for other content")
-        }
-        return Sent(
-            conversation: conversation, seq: row.seq, m: row.m, atMs: row.atMs, cid: author.cid,
-            isDuplicate: true)
-    }
-
-    private func remember(_ author: Author, _ entry: Entry, _ hash: UInt64) -> Sent {
+    /// One client message id, one entry: what was sent is known for ``Limits/dedupMs``.
+    private func remember(_ digest: SendDigest, _ entry: Entry) -> Sent {
         let (expiryMs, isBeyond) = stampMs.addingReportingOverflow(limits.dedupMs)
         let row = DedupRow(
             expiryMs: isBeyond ? .max : expiryMs, seq: entry.seq, m: entry.m, atMs: entry.atMs,
-            contentHash: hash)
-        rows.put(.dedup, KeySchema.dedup(entry.conversation, author), row)
+            contentHash: digest.contentHash)
+        rows.put(.dedup, KeySchema.dedup(digest.conversation, digest.author), row)
         return Sent(
             conversation: entry.conversation, seq: entry.seq, m: entry.m, atMs: entry.atMs,
-            cid: author.cid, isDuplicate: false)
-    }
-
-    /// XXH3 over what the sender chose, seeded by the row's key: equal content under two ids has
-    /// two hashes. Media count by id and name; the rest is filled in by the server.
-    private func contentHash(
-        _ conversation: ConversationID, _ author: Author, operation: UInt8, target: EntrySequence,
-        _ content: MessageContent
-    ) -> UInt64 {
-        var writer = ByteWriter(capacity: content.text.utf8.count + 64)
-        writer.write(operation)
-        writer.write(varint: target)
-        writer.write(text: content.text)
-        writer.write(optionalVarint: content.replyTo)
-        writer.write(ids: content.mentions)
-        for item in content.media {
-            writer.write(id: item.blob)
-            writer.write(text: item.name)
-        }
-        let seed = Checksum.xxh3(KeySchema.dedup(conversation, author))
-        return Checksum.xxh3(writer.bytes, seed: seed)
+            cid: digest.author.cid, isDuplicate: false)
     }
 }

@@ -106,19 +106,22 @@ struct Applier<Base: RowView> {
     }
 
     /// Writes the head of a conversation that changed, and the dirty marks of those whose feeds
-    /// must hear of it: all members of a small group, and `users` (who came or went) of any.
+    /// must hear of it: all members of a small group, or of one that was small before the change,
+    /// so that they learn that they must look at it themselves; and `users` (who came or went) of
+    /// any.
     mutating func noteChange(
-        _ conversation: ConversationID, _ head: inout HeadRow, cameOrWent users: [UserID] = []
+        _ conversation: ConversationID, _ head: inout HeadRow, wasSmall: Bool = false,
+        cameOrWent users: [UserID] = []
     ) {
         head.change += 1
         rows.put(.conversations, KeySchema.head(conversation), head)
-        let isSmall = isSmall(head)
+        let isForAll = wasSmall || isSmall(head)
         let change = NumberRow(head.change)
-        if isSmall { rows.put(.work, KeySchema.work(conversation, .feeds), change) }
+        if isForAll { rows.put(.work, KeySchema.work(conversation, .feeds), change) }
         for user in users {
             rows.put(.work, KeySchema.work(conversation, .feeds, user), change)
         }
-        guard isSmall || !users.isEmpty else { return }
+        guard isForAll || !users.isEmpty else { return }
         events.append(.work(conversation: conversation, kind: .feeds, change: head.change))
     }
 

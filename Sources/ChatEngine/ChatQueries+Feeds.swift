@@ -12,34 +12,66 @@ extension ChatQueries {
     /// What changed for a user above a feed position: at most `limit` (and
     /// ``Limits/changedMax``) conversations. Ask again above the answer's position until it is
     /// complete.
+    ///
+    /// The complete part also lists the user's large conversations, whether they changed or not:
+    /// their messages touch no feed, so nothing else says that they moved. Above
+    /// ``Limits/changedMax`` of them, those with the newest entries.
     package func changes(
         for user: UserID, since: FeedPosition, limit: Int? = nil
     ) throws -> FeedChanges {
         let end = try view.feedPosition(user)
-        guard since < end else { return FeedChanges(changed: [], position: end, isComplete: true) }
         let max = Swift.max(1, min(limit ?? limits.changedMax, limits.changedMax))
         var changed: [ChangedView] = []
         var position = since
         var isComplete = true
         var visited = 0
-        try view.scan(
-            .feeds, from: KeySchema.feedIndex(user, from: since + 1),
-            to: KeySchema.feedIndex(user, from: .max), isReversed: false
-        ) { key, _ in
-            if visited == max {
-                isComplete = false
-                return false
+        if since < end {
+            try view.scan(
+                .feeds, from: KeySchema.feedIndex(user, from: since + 1),
+                to: KeySchema.feedIndex(user, from: .max), isReversed: false
+            ) { key, _ in
+                if visited == max {
+                    isComplete = false
+                    return false
+                }
+                let place = try feedPlace(key)
+                visited += 1
+                position = place.position
+                if let state = try self.changed(place.conversation, asker: user) {
+                    changed.append(state)
+                }
+                return true
             }
-            let place = try feedPlace(key)
-            visited += 1
-            position = place.position
-            if let state = try self.changed(place.conversation, asker: user) {
-                changed.append(state)
-            }
-            return true
         }
-        return FeedChanges(
-            changed: changed, position: isComplete ? end : position, isComplete: isComplete)
+        guard isComplete else {
+            return FeedChanges(changed: changed, position: position, isComplete: false)
+        }
+        let listed = Set(changed.map(\.conversation))
+        for conversation in try largeConversations(of: user, except: listed) {
+            if let state = try self.changed(conversation, asker: user) { changed.append(state) }
+        }
+        return FeedChanges(changed: changed, position: end, isComplete: true)
+    }
+
+    /// The user's large conversations, at most ``Limits/changedMax``: those with the newest entries.
+    private func largeConversations(
+        of user: UserID, except listed: Set<ConversationID>
+    ) throws -> [ConversationID] {
+        var found: [ConversationID] = []
+        let prefix = KeySchema.largeIndex(user)
+        try view.scan(.feeds, prefix: prefix) { rest, _ in
+            guard let conversation = ConversationID(bytes: rest) else {
+                throw EngineError.corruptRow(
+                    keyspace: Keyspace.feeds.rawValue, key: prefix + [UInt8](rest),
+                    found: "a key's length")
+            }
+            if !listed.contains(conversation) { found.append(conversation) }
+            return found.count < Self.scanMax
+        }
+        guard found.count > limits.changedMax else { return found }
+        let dated = try found.map { (atMs: try view.head($0)?.lastAtMs ?? 0, id: $0) }
+        let newest = dated.sorted { ($0.atMs, $1.id) > ($1.atMs, $0.id) }
+        return newest.prefix(limits.changedMax).map(\.id)
     }
 
     /// Part of the conversations a user is a member of, the one that changed last first. The cursor
@@ -118,7 +150,7 @@ extension ChatQueries {
             let touch = FeedTouch(
                 conversation: conversation, change: head.change,
                 head: member.left?.seq ?? head.seq, m: member.left?.m ?? head.m,
-                leftSeq: member.left?.seq)
+                leftSeq: member.left?.seq, isLarge: !isSmall(head))
             touches.append(FeedWork.Touch(user: user, touch: touch))
         }
         return FeedWork(conversation: conversation, change: head.change, touches: touches)

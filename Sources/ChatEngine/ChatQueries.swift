@@ -59,6 +59,16 @@ package struct ChatQueries<View: RowView> {
         try view.row(.media, KeySchema.blob(blob), BlobRow.self)?.record
     }
 
+    /// What an earlier try of a send, edit or erase came to, while that is remembered; nil for other
+    /// commands. The media of its content need no more than ids and names.
+    ///
+    /// - Parameter nowMs: milliseconds since 1970.
+    /// - Throws: ``ServiceError`` `conflict` when the client's id was used for other content.
+    package func recall(_ command: Command, nowMs: Milliseconds) throws -> Sent? {
+        guard let digest = SendDigest(command) else { return nil }
+        return try view.recall(digest, atMs: nowMs)
+    }
+
     /// Whether a user may put a blob into a message: they uploaded it, or an entry they may read
     /// shows it. Looks through at most ``ChatQueries/scanMax`` of their conversations.
     package func mayAttach(_ user: UserID, _ blob: BlobID) throws -> Bool {

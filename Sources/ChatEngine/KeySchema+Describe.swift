@@ -54,6 +54,7 @@ extension KeySchema {
         case (.feeds, 0, 0): ("feed head", "")
         case (.feeds, 1, 16): id(rest, at: 0).map { ("feed", "conversation \($0)") }
         case (.feeds, 2, 24): indexWords(rest)
+        case (.feeds, 3, 16): id(rest, at: 0).map { ("large index", "conversation \($0)") }
         case (.media, 0, 0): ("blob", "")
         case (.media, 1, 24): shownWords(rest)
         case (.presence, 0, 0): ("last seen", "")

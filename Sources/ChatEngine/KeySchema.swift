@@ -19,6 +19,7 @@ package import LSMTree
 /// feeds        4 user           0                                 feed head
 ///                               1, conversation 16                feed row
 ///                               2, position u64, conversation 16  nothing (index)
+///                               3, conversation 16                nothing (large conversations)
 /// dedup        5 conversation   user 16, cid 16                   dedup, expiring
 /// media        6 blob           0                                 blob record
 ///                conversation   1, blob 16, seq u64               nothing (who may attach it)
@@ -107,6 +108,11 @@ package enum KeySchema {
         _ user: UserID, _ position: FeedPosition, _ conversation: ConversationID
     ) -> [UInt8] {
         feedIndex(user, from: position) + conversation.bytes
+    }
+
+    static func largeIndex(_ user: UserID) -> [UInt8] { key(user, 3) }
+    static func largeIndex(_ user: UserID, _ conversation: ConversationID) -> [UInt8] {
+        key(user, 3, conversation)
     }
 
     static func dedup(_ conversation: ConversationID, _ author: Author) -> [UInt8] {

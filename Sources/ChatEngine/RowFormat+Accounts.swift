@@ -65,16 +65,19 @@ struct FeedRow: StoredRow {
     /// The conversation's change counter that the row has heard of.
     var change: UInt64
     var leftSeq: EntrySequence?
+    /// The conversation has its row in the index of large ones.
+    var isLarge: Bool
 
     init(
         position: FeedPosition, head: EntrySequence, m: MessageNumber, change: UInt64,
-        leftSeq: EntrySequence?
+        leftSeq: EntrySequence?, isLarge: Bool
     ) {
         self.position = position
         self.head = head
         self.m = m
         self.change = change
         self.leftSeq = leftSeq
+        self.isLarge = isLarge
     }
 
     init(decoding bytes: [UInt8]) throws {
@@ -82,7 +85,7 @@ struct FeedRow: StoredRow {
             FeedRow(
                 position: try reader.readVarint(), head: try reader.readVarint(),
                 m: try reader.readVarint(), change: try reader.readVarint(),
-                leftSeq: try reader.readOptionalVarint())
+                leftSeq: try reader.readOptionalVarint(), isLarge: try reader.readFlag())
         }
     }
 
@@ -93,6 +96,7 @@ struct FeedRow: StoredRow {
             writer.write(varint: m)
             writer.write(varint: change)
             writer.write(optionalVarint: leftSeq)
+            writer.write(flag: isLarge)
         }
     }
 }

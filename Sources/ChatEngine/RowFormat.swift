@@ -13,7 +13,8 @@ import ChatModel
 /// credential  the bytes that Secrets made
 /// device      version 1, createdAtMs varint, name text
 /// feed head   version 1, position varint
-/// feed row    version 1, position, head, m, change (varints), flag, leftSeq varint when it is 1
+/// feed row    version 1, position, head, m, change (varints), flag, leftSeq varint when it is 1,
+///             isLarge flag
 /// dedup       expiryMs u64 LE (read by the tree), version 1, seq, m, atMs (varints),
 ///             content hash u64 LE
 /// blob        version 1, then the record as in a command

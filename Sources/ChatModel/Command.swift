@@ -153,17 +153,21 @@ package struct FeedTouch: Equatable, Sendable {
     package var m: MessageNumber
     /// Set when the user is no longer a member: their own last membership entry.
     package var leftSeq: EntrySequence?
+    /// The conversation is above ``Limits/smallGroupMembers``: its messages touch no feeds, so the
+    /// user's changes must look at it themselves.
+    package var isLarge: Bool
 
     /// A touch.
     package init(
         conversation: ConversationID, change: UInt64, head: EntrySequence, m: MessageNumber,
-        leftSeq: EntrySequence? = nil
+        leftSeq: EntrySequence? = nil, isLarge: Bool = false
     ) {
         self.conversation = conversation
         self.change = change
         self.head = head
         self.m = m
         self.leftSeq = leftSeq
+        self.isLarge = isLarge
     }
 }
 

@@ -248,13 +248,14 @@ extension CommandCodec {
         writer.write(varint: touch.head)
         writer.write(varint: touch.m)
         writer.write(optionalVarint: touch.leftSeq)
+        writer.write(flag: touch.isLarge)
     }
 
     private static func readTouch(_ reader: inout ByteReader) throws(DecodeError) -> FeedTouch {
         FeedTouch(
             conversation: try reader.readID(), change: try reader.readVarint(),
             head: try reader.readVarint(), m: try reader.readVarint(),
-            leftSeq: try reader.readOptionalVarint())
+            leftSeq: try reader.readOptionalVarint(), isLarge: try reader.readFlag())
     }
 
     /// Appends a blob record; also the value of its row.

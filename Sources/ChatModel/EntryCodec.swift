@@ -13,8 +13,8 @@ package import Bytes
 /// …       1     1 when a cid follows, else 0
 /// …       16    cid, when announced
 /// …             body by kind:
-///   message     state bits (1 edited, 2 erased), revision varint, editedAtMs varint when edited,
-///               content
+///   message     state bits (1 edited, 2 erased), revision varint, editedAtMs and edits varints
+///               when edited (see ``StoredEntry/edits``), content
 ///   edit        target varint, previous varint (see ``StoredEntry/previous``), content
 ///   erase       target varint
 ///   membership  user 16, change u8, role u8
@@ -29,8 +29,11 @@ package import Bytes
 package enum EntryCodec {
     static let version: UInt8 = 1
 
-    /// The value of `entry`'s row. `previous` counts for edit entries only.
-    package static func encode(_ entry: Entry, previous: EntrySequence = 0) -> [UInt8] {
+    /// The value of `entry`'s row. `previous` counts for edit entries only, `edits` for edited
+    /// messages.
+    package static func encode(
+        _ entry: Entry, previous: EntrySequence = 0, edits: UInt64 = 0
+    ) -> [UInt8] {
         var writer = ByteWriter(capacity: 96)
         writer.write(version)
         writer.write(kind(of: entry.body))
@@ -44,7 +47,10 @@ package enum EntryCodec {
             let isEdited: UInt8 = message.editedAtMs == nil ? 0 : 1
             writer.write(isEdited | (message.isErased ? 2 : 0))
             writer.write(varint: message.revision)
-            if let editedAtMs = message.editedAtMs { writer.write(varint: editedAtMs) }
+            if let editedAtMs = message.editedAtMs {
+                writer.write(varint: editedAtMs)
+                writer.write(varint: edits)
+            }
             write(message.content, to: &writer)
         case .edit(let target, let content):
             writer.write(varint: target)
@@ -72,13 +78,13 @@ package enum EntryCodec {
         let atMs = try reader.readVarint()
         let from = try reader.readID(UserID.self)
         let cid: ClientMessageID? = try reader.readFlag() ? try reader.readID() : nil
-        var previous: EntrySequence = 0
-        let body = try readBody(kind, &reader, previous: &previous)
+        var (previous, edits): (EntrySequence, UInt64) = (0, 0)
+        let body = try readBody(kind, &reader, previous: &previous, edits: &edits)
         try reader.expectEnd()
         let entry = Entry(
             conversation: conversation, seq: seq, m: m, cid: cid, from: from, atMs: atMs, body: body
         )
-        return StoredEntry(entry: entry, previous: previous)
+        return StoredEntry(entry: entry, previous: previous, edits: edits)
     }
 
     /// ``decode(_:conversation:seq:)-(UnsafeRawBufferPointer,_,_)`` for an array.
@@ -115,7 +121,8 @@ package enum EntryCodec {
     }
 
     private static func readBody(
-        _ kind: UInt8, _ reader: inout ByteReader, previous: inout EntrySequence
+        _ kind: UInt8, _ reader: inout ByteReader, previous: inout EntrySequence,
+        edits: inout UInt64
     ) throws(DecodeError) -> EntryBody {
         switch kind {
         case 1:
@@ -124,6 +131,7 @@ package enum EntryCodec {
             guard bits < 4 else { throw .invalid(offset: start, what: "message state") }
             let revision = try reader.readVarint()
             let editedAtMs = bits & 1 == 0 ? nil : try reader.readVarint()
+            if bits & 1 != 0 { edits = try reader.readVarint() }
             let content = try readContent(&reader)
             return .message(
                 Message(
@@ -204,11 +212,14 @@ package struct StoredEntry: Equatable, Sendable {
     /// Of an edit entry: the target's revision before this edit, that is the seq of the edit before
     /// it, or of the target itself. It chains the edits of a message, so that erasing finds them.
     package var previous: EntrySequence
+    /// Of a message: how often it was edited, which is the length of that chain.
+    package var edits: UInt64
 
     /// An entry as stored.
-    package init(entry: Entry, previous: EntrySequence = 0) {
+    package init(entry: Entry, previous: EntrySequence = 0, edits: UInt64 = 0) {
         self.entry = entry
         self.previous = previous
+        self.edits = edits
     }
 }
 

@@ -14,6 +14,8 @@ package struct Limits: Equatable, Sendable {
     package var membersPerCall = 1_000
     /// Most mentions in one message.
     package var mentionsPerMessage = 256
+    /// Most edits of one message: erasing it empties them all.
+    package var editsPerMessage: UInt64 = 1_000
     /// Most bytes of a title or display name.
     package var nameBytes = 256
     /// Entries of a page.

@@ -200,7 +200,9 @@ package struct ListView<Element: Equatable & Sendable>: Equatable, Sendable {
 
 /// What changed for a user since a feed position.
 package struct FeedChanges: Equatable, Sendable {
-    /// At most ``Limits/changedMax`` conversations, oldest change first.
+    /// At most ``Limits/changedMax`` conversations, oldest change first. The last part also holds
+    /// the user's large conversations, at most as many again, changed or not: their messages move
+    /// no feed.
     package var changed: [ChangedView]
     /// The feed position the changes reach.
     package var position: FeedPosition

@@ -78,6 +78,81 @@ import Testing
         #expect(try world.ask.feedPosition(users[0]) == 1)
     }
 
+    @Test("The changes of a user end with their large groups, whose messages move no feed")
+    func largeChanges() throws {
+        var world = World { $0.smallGroupMembers = 3 }
+        let group = try world.group(Array(users[..<4]))
+        let small = try world.group(Array(users[..<2]), number: 2)
+        try world.workOff()
+        let whole = try world.ask.changes(for: users[1], since: 0)
+        #expect(Set(whole.changed.map(\.conversation)) == [group, small], "each once")
+        #expect(whole.changed.count == 2 && whole.position == 2 && whole.isComplete)
+        try world.send("x", by: users[0], to: group)
+        try world.workOff()
+        for since in [2, 1, 7] as [FeedPosition] {
+            let changes = try world.ask.changes(for: users[1], since: since)
+            #expect(changes.position == 2 && changes.isComplete, "no feed moved")
+            let listed = changes.changed.first { $0.conversation == group }
+            #expect(listed?.head == 5 && listed?.unread == 1, "since \(since)")
+        }
+        let part = try world.ask.changes(for: users[1], since: 0, limit: 1)
+        #expect(part.changed.count == 1 && !part.isComplete, "the last part alone has them")
+        #expect(try world.ask.changes(for: users[4], since: 0).changed.isEmpty)
+    }
+
+    @Test("A group that grows large or small again tells every member how to hear of it")
+    func crossing() throws {
+        var world = World { $0.smallGroupMembers = 3 }
+        let group = try world.group(Array(users[..<3]))
+        try world.workOff()
+        func lists(_ user: UserID) throws -> Bool {
+            let end = try world.ask.feedPosition(user)
+            return try world.ask.changes(for: user, since: end).changed.map(\.conversation)
+                == [group]
+        }
+        for user in users { #expect(try !lists(user)) }
+        try world.run(
+            .changeMembers(conversation: group, by: users[0], users: [users[3]], role: .member))
+        try world.workOff()
+        for user in users[..<4] { #expect(try lists(user), "it grew") }
+        try world.run(
+            .changeMembers(conversation: group, by: users[0], users: [users[4]], role: .member))
+        try world.workOff()
+        for user in users { #expect(try lists(user), "one more") }
+        try world.run(
+            .changeMembers(conversation: group, by: users[4], users: [users[4]], role: nil))
+        try world.workOff()
+        for user in users { #expect(try lists(user) == (user != users[4]), "one left") }
+        try world.run(
+            .changeMembers(conversation: group, by: users[0], users: [users[3]], role: nil))
+        try world.workOff()
+        for user in users { #expect(try !lists(user), "it shrank") }
+        let position = try world.ask.feedPosition(users[1])
+        try world.send("x", by: users[0], to: group)
+        try world.workOff()
+        #expect(try world.ask.feedPosition(users[1]) == position + 1)
+    }
+
+    @Test("Of more large groups than one answer holds, those with the newest entries are listed")
+    func manyLarge() throws {
+        var world = World { limits in
+            limits.smallGroupMembers = 1
+            limits.changedMax = 4
+        }
+        for number in 1...9 as ClosedRange<UInt64> {
+            _ = try world.group(Array(users[..<2]), number: number)
+        }
+        try world.workOff()
+        let end = try world.ask.feedPosition(users[1])
+        for number in [3, 8, 1, 5] as [UInt64] {
+            world.nowMs += 10
+            try world.send("x", by: users[0], to: Make.conversation(number))
+        }
+        let changes = try world.ask.changes(for: users[1], since: end)
+        #expect(changes.changed.map(\.conversation) == [5, 1, 8, 3].map(Make.conversation))
+        #expect(changes.position == end && changes.isComplete)
+    }
+
     @Test("One who left hears of it once, and no more of the conversation")
     func left() throws {
         var world = World()

@@ -213,6 +213,72 @@ import Testing
         #expect(try !world.ask.mayAttach(users[1], item.blob))
     }
 
+    @Test("A message is edited so many times and no more, and can still be erased")
+    func editsMax() throws {
+        var world = World { $0.editsPerMessage = 3 }
+        let group = try world.group(Array(users[..<2]))
+        let sent = try world.send("secret", by: users[0], to: group)
+        let other = try world.send("other", by: users[0], to: group)
+        func edit(_ target: EntrySequence, _ cid: UInt64) -> Command {
+            .edit(
+                conversation: group, by: author(0, cid), target: target,
+                content: MessageContent(text: "secret \(cid)"))
+        }
+        for cid in 1...3 as ClosedRange<UInt64> {
+            #expect(try world.run(edit(sent.seq, cid)).code == nil)
+        }
+        #expect(try world.run(edit(sent.seq, 4)).code == .conflict)
+        #expect(try world.run(edit(sent.seq, 3)).code == nil, "a repeat is known first")
+        #expect(try world.run(edit(other.seq, 5)).code == nil, "each message counts its own")
+        let erase = Command.erase(conversation: group, by: author(0, 7), target: sent.seq)
+        #expect(try world.run(erase).code == nil)
+        #expect(try world.run(edit(sent.seq, 8)).code == .gone)
+        for seq in [sent.seq, other.seq + 1, other.seq + 2, other.seq + 3] {
+            let page = try world.ask.page(
+                of: group, asker: users[1], anchor: .around(seq), limit: 1)
+            switch page?.entries.first?.body {
+            case .message(let message)?: #expect(message.content.text.isEmpty && message.isErased)
+            case .edit(sent.seq, let content)?: #expect(content.text.isEmpty)
+            default: Issue.record("entry \(seq)")
+            }
+        }
+    }
+
+    @Test("A question knows a repeat as well as the log does, its media by id and name alone")
+    func recall() throws {
+        var world = World()
+        let group = try world.group(Array(users[..<2]))
+        let item = MediaReference(blob: Make.blob(1), name: "a.png", type: "image/png", size: 4)
+        let sent = try world.send("x", by: users[0], to: group, cid: 5, media: [item])
+        func send(_ text: String, _ cid: UInt64) -> Command {
+            let bare = MediaReference(blob: Make.blob(1), name: "a.png")
+            return .send(
+                conversation: group, peer: nil, by: author(0, cid),
+                content: MessageContent(text: text, media: [bare]))
+        }
+        let end = sent.atMs + world.limits.dedupMs
+        var expected = sent
+        expected.isDuplicate = true
+        #expect(try world.ask.recall(send("x", 5), nowMs: end - 1) == expected)
+        #expect(try world.ask.recall(send("x", 5), nowMs: end) == nil)
+        #expect(try world.ask.recall(send("x", 6), nowMs: 0) == nil)
+        #expect {
+            try world.ask.recall(send("y", 5), nowMs: 0)
+        } throws: { ($0 as? ServiceError)?.code == .conflict }
+        let mark = Command.mark(conversation: group, user: users[0], delivered: 1, read: 1)
+        #expect(try world.ask.recall(mark, nowMs: 0) == nil)
+        for change in [
+            Command.edit(
+                conversation: group, by: author(0, 8), target: sent.seq,
+                content: MessageContent(text: "z")),
+            .erase(conversation: group, by: author(0, 9), target: sent.seq),
+        ] {
+            guard case .sent(var made) = try world.run(change) else { throw Stop() }
+            made.isDuplicate = true
+            #expect(try world.ask.recall(change, nowMs: world.nowMs) == made)
+        }
+    }
+
     @Test("Admins erase others' messages in a group; nobody does in a direct conversation")
     func moderators() throws {
         var world = World()

@@ -28,7 +28,15 @@ import Testing
             ("marks", MarkRow(delivered: 5, read: 3, readM: 2)),
             ("profile", ProfileRow(name: "anna", displayName: "Anna")),
             ("device", DeviceRow(createdAtMs: stamp, name: "phone")),
-            ("feed", FeedRow(position: 4, head: 300, m: 200, change: 500, leftSeq: 300)),
+            (
+                "feed",
+                FeedRow(
+                    position: 4, head: 300, m: 200, change: 500, leftSeq: 300, isLarge: false)
+            ),
+            (
+                "feed large",
+                FeedRow(position: 4, head: 300, m: 200, change: 500, leftSeq: nil, isLarge: true)
+            ),
             (
                 "dedup",
                 DedupRow(
@@ -124,6 +132,10 @@ import Testing
             (
                 .feeds, KeySchema.feedIndex(user, 9, conversation),
                 "feed index \(u) position 9 conversation \(c)"
+            ),
+            (
+                .feeds, KeySchema.largeIndex(user, conversation),
+                "large index \(u) conversation \(c)"
             ),
             (
                 .dedup, KeySchema.dedup(conversation, author),

@@ -103,7 +103,8 @@ enum Golden {
     @Test("Every entry comes back from its value, and m is read alone")
     func roundTrip() throws {
         for stored in Samples.entries {
-            let bytes = EntryCodec.encode(stored.entry, previous: stored.previous)
+            let bytes = EntryCodec.encode(
+                stored.entry, previous: stored.previous, edits: stored.edits)
             let entry = stored.entry
             let decoded = try EntryCodec.decode(
                 bytes, conversation: entry.conversation, seq: entry.seq)
@@ -117,7 +118,9 @@ enum Golden {
         let lines = try Golden.lines("entries.hex")
         #expect(lines.count == Samples.entries.count)
         for (line, stored) in zip(lines, Samples.entries) {
-            #expect(EntryCodec.encode(stored.entry, previous: stored.previous) == line.bytes)
+            #expect(
+                EntryCodec.encode(stored.entry, previous: stored.previous, edits: stored.edits)
+                    == line.bytes)
         }
     }
 
@@ -126,7 +129,8 @@ enum Golden {
         var random = SplitMix64(seed: 3)
         let conversation = Samples.entries[0].entry.conversation
         for stored in Samples.entries {
-            let bytes = EntryCodec.encode(stored.entry, previous: stored.previous)
+            let bytes = EntryCodec.encode(
+                stored.entry, previous: stored.previous, edits: stored.edits)
             for length in 0..<bytes.count {
                 #expect(throws: DecodeError.self) {
                     try EntryCodec.decode(
@@ -142,7 +146,8 @@ enum Golden {
                     UInt8.random(in: 0...255, using: &random)
                 let decoded = try? EntryCodec.decode(wrong, conversation: conversation, seq: 1)
                 guard let decoded else { continue }
-                let again = EntryCodec.encode(decoded.entry, previous: decoded.previous)
+                let again = EntryCodec.encode(
+                    decoded.entry, previous: decoded.previous, edits: decoded.edits)
                 let value = try EntryCodec.decode(again, conversation: conversation, seq: 1)
                 #expect(value == decoded, "seed 3: \(Hex.encode(wrong))")
             }

@@ -47,6 +47,9 @@ enum Samples {
         .touchFeed(
             user: id(1),
             touch: FeedTouch(conversation: id(5), change: 9, head: 8, m: 7, leftSeq: 6)),
+        .touchFeed(
+            user: id(1),
+            touch: FeedTouch(conversation: id(5), change: 9, head: 8, m: 7, isLarge: true)),
         .clearWork(conversation: id(5), work: .feeds, change: 9),
         .registerBlob(
             BlobRecord(
@@ -70,7 +73,8 @@ enum Samples {
             let entry = Entry(
                 conversation: id(5), seq: 12 + UInt64(index), m: 300,
                 cid: index % 2 == 0 ? id(6) : nil, from: id(1), atMs: 1_760_000_000_000, body: body)
-            return StoredEntry(entry: entry, previous: index == 3 ? 11 : 0)
+            return StoredEntry(
+                entry: entry, previous: index == 3 ? 11 : 0, edits: index == 1 ? 2 : 0)
         }
     }()
 }
