@@ -65,10 +65,19 @@ package struct Hub {
 
     /// Adds a socket. A socket that is there already keeps its place.
     ///
-    /// - Returns: false when the node or the user has as many sockets as it may have; nothing
-    ///   happened then.
+    /// - Returns: false when the node or the user has as many sockets as it may have: the socket
+    ///   was told to come back later, by ``EventBody/closed(_:)``, and nothing else happened.
     @discardableResult
     package mutating func attach(
+        _ endpoint: SessionEndpoint, user: UserID, device: DeviceID
+    ) -> Bool {
+        if admit(endpoint, user: user, device: device) { return true }
+        let event = SharedEvent(.closed(.internal))
+        endpoint.loop.deliver([Delivery(event: event, slots: [endpoint.slot])])
+        return false
+    }
+
+    private mutating func admit(
         _ endpoint: SessionEndpoint, user: UserID, device: DeviceID
     ) -> Bool {
         guard let seat = makeSeat(endpoint) else { return false }

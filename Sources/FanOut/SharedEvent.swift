@@ -52,6 +52,8 @@ package enum EventBody: Equatable, Sendable {
     case deviceRevoked(DeviceID)
     /// An account was closed.
     case accountDisabled(UserID)
+    /// The node lets go of this socket: it hears nothing more, and its session says why.
+    case closed(CloseCode)
 
     /// The frame that carries the event; nil for those that only the session reads.
     package var frame: ServerFrame? {
@@ -60,7 +62,7 @@ package enum EventBody: Equatable, Sendable {
         case .mark(let conversation, let mark): .mark(conversation, mark)
         case .typing(let conversation, let user): .typing(conversation, user)
         case .presence(let view): .presence(view)
-        case .feed, .deviceRevoked, .accountDisabled: nil
+        case .feed, .deviceRevoked, .accountDisabled, .closed: nil
         }
     }
 
@@ -68,7 +70,7 @@ package enum EventBody: Equatable, Sendable {
     package var isEphemeral: Bool {
         switch self {
         case .typing, .presence: true
-        case .entry, .mark, .feed, .deviceRevoked, .accountDisabled: false
+        case .entry, .mark, .feed, .deviceRevoked, .accountDisabled, .closed: false
         }
     }
 }

@@ -63,8 +63,10 @@ package protocol NodePort: Sendable {
     func page(
         _ id: ConversationID, _ anchor: PageAnchor, limit: Int, for identity: Identity,
         answer: @escaping Answer<PageView>)
-    /// Conversations that changed after `feed`, oldest change first, at most 200. The answer is
-    /// at least as new as every event already delivered to the asker's sessions.
+    /// Conversations that changed after `feed`, oldest change first, at most 200; the last part
+    /// also lists large ones that may have changed, see ``FeedChanges/changed``. The answer is at
+    /// least as new as every event already delivered to the asker's sessions; `unauthenticated`
+    /// when the device was signed out.
     func changes(
         since feed: FeedPosition, for identity: Identity, answer: @escaping Answer<FeedChanges>)
     /// The user's newest feed position.
@@ -74,7 +76,8 @@ package protocol NodePort: Sendable {
 
     // Live sessions
     /// From now on `endpoint` hears what its user may hear. Events published before the answer to
-    /// any later question are delivered too, so nothing falls between.
+    /// any later question are delivered too, so nothing falls between. A socket that cannot be
+    /// taken in hears ``EventBody/closed(_:)``.
     func attach(_ endpoint: SessionEndpoint, _ identity: Identity)
     /// The socket is gone; `isClean` after a close handshake.
     func detach(_ endpoint: SessionEndpoint, isClean: Bool)

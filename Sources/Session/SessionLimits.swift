@@ -53,6 +53,8 @@ package struct SessionLimits: Equatable, Sendable {
     package var presenceMs: Milliseconds = 30_000
     /// Wait asked of a client whose socket closes for a passing reason.
     package var comeBackMs: Milliseconds = 1_000
+    /// Wait asked of a client whose socket the node could not take in.
+    package var crowdedMs: Milliseconds = 10_000
 
     /// The defaults.
     package init() {}

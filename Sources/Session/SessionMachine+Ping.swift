@@ -15,14 +15,6 @@ extension SessionMachine {
         waitingPings.append(id)
         guard !isReconciling else { return }
         isReconciling = true
-        ask(.feedPosition(identity), .feedPosition)
-    }
-
-    mutating func tookFeedPosition(_ answer: SessionAnswer) {
-        guard let identity, case .feedPosition(let position) = answer, position > reconciled else {
-            answerPings()
-            return
-        }
         reconcileCursor = reconciled
         ask(.changes(since: reconciled, identity), .reconcile)
     }
@@ -30,6 +22,11 @@ extension SessionMachine {
     /// Says what this socket was not told of the changes, then goes on or answers.
     mutating func tookReconciliation(_ answer: SessionAnswer) {
         guard let identity, case .changes(let changes) = answer else {
+            if case .failure(let error) = answer, error.code == .unauthenticated {
+                // Fan-out may have lost the news that this device was signed out.
+                close(.deviceRevoked)
+                return
+            }
             // The client hears the position that holds, and the next ping tries again.
             answerPings()
             return

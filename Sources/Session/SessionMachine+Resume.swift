@@ -121,6 +121,11 @@ extension SessionMachine {
         if case .failure(let error) = answer {
             send(.error(error), id: resume?.isReadySent == true ? nil : resume?.authID)
             waitMs = error.retryAfterMs ?? waitMs
+            if error.code == .unauthenticated {
+                // Signed out between the proof and the ear.
+                close(.deviceRevoked)
+                return
+            }
         }
         close(.internal, waitMs: waitMs)
     }

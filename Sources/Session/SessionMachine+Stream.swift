@@ -11,6 +11,9 @@ extension SessionMachine {
         case .accountDisabled(let user):
             if identity?.user == user { close(.accountDisabled) }
             return
+        case .closed(let code):
+            close(code, waitMs: code.isResumable ? bounds.crowdedMs : 0)
+            return
         default: break
         }
         guard let identity else { return }
@@ -30,7 +33,7 @@ extension SessionMachine {
             } else if !dropsEphemeral {
                 sendShared(event)
             }
-        case .deviceRevoked, .accountDisabled: break
+        case .deviceRevoked, .accountDisabled, .closed: break
         }
     }
 
@@ -43,7 +46,7 @@ extension SessionMachine {
             collapse(entry)
         case .mark: _ = resume?.hold(event, max: bounds.heldEvents)
         case .feed(let feed): hear(feed)
-        case .typing, .presence, .deviceRevoked, .accountDisabled: break
+        case .typing, .presence, .deviceRevoked, .accountDisabled, .closed: break
         }
     }
 

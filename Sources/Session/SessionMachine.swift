@@ -11,9 +11,10 @@ package import FanOut
 ///
 /// 1. `streamed` of a conversation only grows: no entry goes out twice or backwards.
 /// 2. An entry that does not follow on what was announced is preceded by a `gap` up to it.
-/// 3. A `pong` names a feed position only after everything up to it was announced here: when the
-///    node's feed is ahead of what this session has reconciled, it asks for the changes, says
-///    `gap` and `mark` for what this socket was not told, and only then answers.
+/// 3. A `pong` names a feed position only after everything up to it was announced here: the session
+///    asks for the changes above what it has reconciled, says `gap` and `mark` for what this socket
+///    was not told, and only then answers. Large conversations, whose messages move no feed, stand
+///    in every such answer.
 ///
 /// An input returns its actions; after `close` there are none. Every table is bounded, see
 /// ``SessionLimits``.
@@ -38,7 +39,6 @@ package struct SessionMachine {
         case mark(batch: UInt64, MarkRequest)
         case pull(id: String?, PageAnchor)
         case watch(id: String?)
-        case feedPosition
         case reconcile
     }
 
@@ -188,7 +188,6 @@ package struct SessionMachine {
         case .mark(let batch, let request): tookMark(answer, batch, request)
         case .pull(let id, let anchor): tookPage(answer, id: id, anchor)
         case .watch(let id): tookPresence(answer, id: id)
-        case .feedPosition: tookFeedPosition(answer)
         case .reconcile: tookReconciliation(answer)
         }
         return finish()

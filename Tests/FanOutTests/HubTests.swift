@@ -104,8 +104,11 @@ struct HubTests {
         #expect(hub.attach(endpoint(1), user: user(1), device: device) == true)
         #expect(hub.attach(endpoint(2), user: user(1), device: device) == true)
         #expect(hub.attach(endpoint(3), user: user(1), device: device) == false)
+        #expect(loop.heard() == [3: [.closed(.internal)]], "it is told, at once")
         #expect(hub.attach(endpoint(3), user: user(2), device: device) == true)
         #expect(hub.attach(endpoint(4), user: user(3), device: device) == false)
+        #expect(loop.heard()[4] == [.closed(.internal)])
+        #expect(hub.endpointCount == 3)
         let many = [conversation(1), conversation(2), conversation(3)]
         #expect(hub.watch(endpoint(1), conversations: many, users: []) == false)
         #expect(hub.watch(endpoint(1), conversations: Array(many.prefix(2)), users: []) == true)

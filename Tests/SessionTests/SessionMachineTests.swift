@@ -268,6 +268,17 @@ struct SessionMachineTests {
         #expect(socket.closed == .deviceRevoked)
     }
 
+    @Test("A socket that the node cannot take in closes with 4007 and a wait of seconds")
+    func crowded() {
+        var socket = Socket()
+        socket.say(.auth(.token("t"), resume: nil))
+        socket.answer(.identity(socket.identity))
+        socket.frames = []
+        socket.hear(.closed(.internal))
+        #expect(socket.closed == .internal)
+        #expect(socket.takeFrames() == [.closing(.internal, waitMs: 10_000)])
+    }
+
     @Test("A stop closes with 4000 and a wait within the window, by the generator given")
     func shutDown() {
         var socket = Socket()

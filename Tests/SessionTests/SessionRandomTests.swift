@@ -34,6 +34,8 @@ private struct FakeNode {
     var lastPositions = [FeedPosition](repeating: 0, count: 5)
     var history: [Change] = []
     var position: FeedPosition = 0
+    /// Large groups: they move no feed and show no marks. The client has the first one open.
+    static let large = [0, 4]
 
     static func conversation(_ number: Int) -> ConversationID { Make.conversation(UInt64(number)) }
 
@@ -53,10 +55,12 @@ private struct FakeNode {
         let seq = EntrySequence(logs[number].count + 1)
         let entry = Make.entry(UInt64(number), seq, from: from, cid: cid, text: "\(number)/\(seq)")
         logs[number].append(entry)
+        if Self.large.contains(number) { return (entry, [.entry(entry)]) }
         return (entry, [.entry(entry), touch(number)])
     }
 
     mutating func moveMark(_ number: Int) -> [EventBody] {
+        if Self.large.contains(number) { return [] }
         reads[number] = EntrySequence(logs[number].count)
         let mark = MarkView(user: Make.bob, delivered: reads[number], read: reads[number])
         return [.mark(Self.conversation(number), mark), touch(number)]
@@ -65,13 +69,13 @@ private struct FakeNode {
     func changes(since: FeedPosition, max: Int) -> FeedChanges {
         let changed = lastPositions.indices.filter { lastPositions[$0] > since }
             .sorted { lastPositions[$0] < lastPositions[$1] }
-        let part = changed.prefix(max)
+        let isComplete = changed.count <= max
+        let part = changed.prefix(max) + (isComplete ? Self.large : [])
         let views = part.map { number in
             let mark = MarkView(user: Make.bob, delivered: reads[number], read: reads[number])
             return Make.view(
                 UInt64(number), head: EntrySequence(logs[number].count), marks: [mark])
         }
-        let isComplete = part.count == changed.count
         let end = isComplete ? position : lastPositions[part.last ?? 0]
         return FeedChanges(changed: views, position: Swift.max(end, since), isComplete: isComplete)
     }

@@ -44,6 +44,30 @@ struct SessionResumeTests {
         #expect(socket.takeFrames() == (5...8).map { .entry(Make.entry(1, $0)) })
     }
 
+    @Test("Large groups stand in every list: what the client missed comes, what it has does not")
+    func largeGroups() {
+        for head in 4...6 as ClosedRange<EntrySequence> {
+            var socket = returning(have: 4)
+            let view = Make.view(1, head: head)
+            // No feed has moved since.
+            socket.answer(.changes(FeedChanges(changed: [view], position: 10, isComplete: true)))
+            #expect(socket.takeFrames() == [ready([view], 10)])
+            if head > 4 { socket.answer(.page(Make.page(1, 5...head))) }
+            #expect(socket.questions.isEmpty)
+            let expected = head > 4 ? (5...head).map { ServerFrame.entry(Make.entry(1, $0)) } : []
+            #expect(socket.takeFrames() == expected)
+            socket.hear(.entry(Make.entry(1, head + 1)))
+            #expect(socket.takeFrames() == [.entry(Make.entry(1, head + 1))])
+        }
+    }
+
+    @Test("A device signed out before its ear was open is closed with 4502")
+    func revokedMeanwhile() {
+        var socket = returning(have: 4)
+        socket.answer(.failure(ServiceError(.unauthenticated, "this device was signed out")))
+        #expect(socket.closed == .deviceRevoked)
+    }
+
     @Test("After 300 missed entries the client is told a gap and goes on live")
     func longTail() {
         var socket = returning(have: 4)

@@ -149,7 +149,7 @@ struct SessionStreamTests {
     func quietPing() {
         var socket = live()
         socket.say(.ping(feed: 10), id: "p")
-        socket.answer(.feedPosition(10))
+        socket.answer(.changes(FeedChanges(changed: [], position: 10, isComplete: true)))
         #expect(socket.takeFrames() == [.pong(serverTimeMs: socket.moment.wallMs, feed: 10)])
         #expect(socket.questions.isEmpty)
     }
@@ -158,7 +158,6 @@ struct SessionStreamTests {
     func droppedPush() {
         var socket = live()
         socket.say(.ping(feed: 10), id: "p")
-        socket.answer(.feedPosition(12))
         let bob = MarkView(user: Make.bob, delivered: 5, read: 4)
         let view = Make.view(1, head: 5, marks: [bob])
         #expect(socket.questions.map(\.question) == [.changes(since: 10, socket.identity)])
@@ -173,7 +172,6 @@ struct SessionStreamTests {
     func longReconciliation() {
         var socket = live()
         socket.say(.ping(feed: 10))
-        socket.answer(.feedPosition(30))
         let first = FeedChanges(
             changed: [Make.view(1, head: 5)], position: 20, isComplete: false)
         socket.answer(.changes(first))
@@ -192,13 +190,38 @@ struct SessionStreamTests {
     func partialReconciliation() {
         var socket = live()
         socket.say(.ping(feed: 10))
-        socket.answer(.feedPosition(30))
         let first = FeedChanges(
             changed: [Make.view(1, head: 5)], position: 20, isComplete: false)
         socket.answer(.changes(first))
         socket.answer(.failure(ServiceError(.unavailable, "busy")))
         let pong = ServerFrame.pong(serverTimeMs: socket.moment.wallMs, feed: 10)
         #expect(socket.takeFrames() == [.gap(one, head: 5), pong])
+    }
+
+    @Test("A dropped push of a large group, which moves no feed, is brought by the next ping, once")
+    func droppedLargePush() {
+        var socket = live()
+        let pong = ServerFrame.pong(serverTimeMs: socket.moment.wallMs, feed: 10)
+        for (head, frames) in [
+            (4, [pong]), (6, [.gap(one, head: 6), pong]), (6, [pong]),
+        ] as [(EntrySequence, [ServerFrame])] {
+            socket.say(.ping(feed: 10))
+            #expect(socket.questions.map(\.question) == [.changes(since: 10, socket.identity)])
+            let view = Make.view(1, head: head)
+            socket.answer(.changes(FeedChanges(changed: [view], position: 10, isComplete: true)))
+            #expect(socket.takeFrames() == frames)
+        }
+        socket.hear(.entry(Make.entry(1, 7)))
+        #expect(socket.takeFrames() == [.entry(Make.entry(1, 7))])
+    }
+
+    @Test("A device whose end was lost on the way is closed with 4502 by its next ping")
+    func revokedUnheard() {
+        var socket = live()
+        socket.say(.ping(feed: 10))
+        socket.answer(.failure(ServiceError(.unauthenticated, "this device was signed out")))
+        #expect(socket.closed == .deviceRevoked)
+        #expect(socket.takeFrames() == [.closing(.deviceRevoked, waitMs: 0)])
     }
 
     @Test("A node that cannot say the feed answers the ping with the position that holds")
