@@ -53,7 +53,8 @@ extension ChatQueries {
         return FeedChanges(changed: changed, position: end, isComplete: true)
     }
 
-    /// The user's large conversations, at most ``Limits/changedMax``: those with the newest entries.
+    /// The user's large conversations, at most ``Limits/changedMax``: the ones with the newest
+    /// entries.
     private func largeConversations(
         of user: UserID, except listed: Set<ConversationID>
     ) throws -> [ConversationID] {

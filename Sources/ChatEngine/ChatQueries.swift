@@ -59,8 +59,8 @@ package struct ChatQueries<View: RowView> {
         try view.row(.media, KeySchema.blob(blob), BlobRow.self)?.record
     }
 
-    /// What an earlier try of a send, edit or erase came to, while that is remembered; nil for other
-    /// commands. The media of its content need no more than ids and names.
+    /// What an earlier try of a send, edit or erase came to, while that is remembered; nil for
+    /// other commands. The media of its content need no more than ids and names.
     ///
     /// - Parameter nowMs: milliseconds since 1970.
     /// - Throws: ``ServiceError`` `conflict` when the client's id was used for other content.
