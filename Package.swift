@@ -146,7 +146,7 @@ let package = Package(
             ]),
         // Rank 6
         tool(
-            "magpie", ["MagpieServer", argumentParser, logging],
+            "magpie", ["Bytes", "MagpieServer", argumentParser, logging],
             path: "Sources/magpie"),
         tool(
             "MagpieDump",
@@ -217,6 +217,12 @@ let package = Package(
                 nioPosix, nioHTTP1,
             ]),
         tests("MagpieBench", ["Bytes"]),
+        tests(
+            "MagpieServer",
+            [
+                "Bytes", "Platform", "ChatModel", "ChatNode", "Secrets", "Gateway",
+                "MagpieClient", "WireProtocol", logging, nioCore, nioPosix,
+            ]),
         tests("Tidy", []),
     ] + peers.map { .systemLibrary(name: $0, path: "Benchmarks/\($0)") }
 )

@@ -71,6 +71,8 @@ final class ApplyLoop: @unchecked Sendable {
     /// Shards that have not yet applied what their log held at the start.
     private var behind: [GroupID: LogIndex]
     private var isFailed = false
+    /// Since when an erased text may stand in older tables; an earlier run may have left some.
+    private var erasedSinceMs: Milliseconds?
     var hub = Hub()
     var presence: PresenceTable
     var sockets: [SessionEndpoint: Socket] = [:]
@@ -95,8 +97,9 @@ final class ApplyLoop: @unchecked Sendable {
         self.behind = behind
         engines = ShardMap.all.map { ChatEngine(shard: UInt16($0), limits: limits) }
         lastStamps = ShardMap.all.map { _ in 0 }
-        presence = PresenceTable(
-            limits: PresenceLimits(limits: limits), startingAt: Self.moment(clock).nowMs)
+        let startMs = Self.moment(clock).nowMs
+        erasedSinceMs = startMs
+        presence = PresenceTable(limits: PresenceLimits(limits: limits), startingAt: startMs)
     }
 
     /// Takes a batch of inputs, in order.
@@ -166,6 +169,7 @@ final class ApplyLoop: @unchecked Sendable {
         store.apply(
             shard: entry.shard, index: entry.index, term: entry.term, payloadBytes: payload.count,
             outcome.batch, isErasing: isErasing)
+        if isErasing, erasedSinceMs == nil { erasedSinceMs = Self.moment(clock).nowMs }
         lastStamps[place] = outcome.stampMs
         meters.applied(commands: batch.commands.count)
         for (answer, result) in zip(entry.answers, outcome.results) { answer(.success(result)) }
@@ -216,6 +220,7 @@ final class ApplyLoop: @unchecked Sendable {
         let rows = presence.takeDirty(max: NodeLimits.lastSeenRowsMax)
         if !rows.isEmpty { outlets.writeLastSeen(rows) }
         store.cutIfNeeded(nowMs: moment.nowMs)
+        compactErased(moment.nowMs)
         // While new commands are refused nothing is applied: only here it is seen that it is over.
         meters.isBehind.store(store.isBehind, ordering: .relaxed)
         sampleStamps()
@@ -239,6 +244,14 @@ final class ApplyLoop: @unchecked Sendable {
         else { return }
         store.tree.expiryHorizon = sample.oldestMs
         stampSample = nil
+    }
+
+    /// What was erased must leave the tables within a day: some hours after an erasure, when a cut
+    /// has long written it out, the entries' tables are merged to the bottom.
+    private func compactErased(_ nowMs: Milliseconds) {
+        guard let since = erasedSinceMs, nowMs >= since + NodeLimits.erasedMsMax else { return }
+        erasedSinceMs = nil
+        store.tree.requestCompaction(.entries)
     }
 
     static func moment(_ clock: any Clock) -> PresenceMoment {

@@ -181,9 +181,9 @@ package final class ChatNode: NodePort {
                 shards: ShardMap.all.map { ($0, ShardMap.replica(of: $0, incarnation)) },
                 completed: { consensusBox.putCompletion(.logTurn($0)) },
                 installed: { positions in
-                    let points = positions.map { (shard: $0.shard, index: $0.index) }
-                    consensusBox.putCompletion(.installed(points))
-                    apply.putCompletion(.installed(points))
+                    consensusBox.putCompletion(.installed(positions))
+                    apply.putCompletion(
+                        .installed(positions.map { (shard: $0.shard, index: $0.index) }))
                 },
                 onTreeFailure: { fail(.tree($0)) })
             opened = store
@@ -214,6 +214,7 @@ package final class ChatNode: NodePort {
             meters: meters, outlets: outlets(hooks, worker))
         let consensus = ConsensusLoop(
             replicator: store.replicator, clock: seams.clock,
+            release: { [store] in store.release($0) },
             took: { [weak self] in _ = self?.waitingBytes.subtract($0, ordering: .relaxed) },
             decided: { [apply] in apply.putCompletion(.decided($0)) }, failed: fail)
         apply.open { loop.take($0) }
@@ -244,6 +245,7 @@ package final class ChatNode: NodePort {
         }
         repeatedly(every: .seconds(1)) { [apply] in apply.putCompletion(.tick) }
         repeatedly(every: .seconds(600)) { [weak self] in self?.moveStampsOn() }
+        repeatedly(every: .seconds(5)) { [weak self] in self?.markBlobs() }
     }
 
     private func repeatedly(
@@ -261,6 +263,17 @@ package final class ChatNode: NodePort {
     private func moveStampsOn() {
         for shard in ShardMap.all where shard != ShardMap.meta {
             consensusBox.putCompletion(.beat(shard))
+        }
+    }
+
+    /// Writes down how far the media volumes are durable, so that rot is told from a torn tail.
+    private func markBlobs() {
+        _ = blobLanes.run { [blobs, fail] in
+            do {
+                try blobs.mark()
+            } catch {
+                fail(.blobs(error))
+            }
         }
     }
 

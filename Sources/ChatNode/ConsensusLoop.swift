@@ -3,6 +3,7 @@ import Platform
 import RaftCore
 import Replication
 import Session
+import ShardStore
 
 /// A command on its way to its shard's log.
 struct Proposal: Sendable {
@@ -33,7 +34,7 @@ final class ConsensusLoop: @unchecked Sendable {
     enum Input: Sendable {
         case proposal(Proposal)
         case logTurn(LogCompletion)
-        case installed([(shard: GroupID, index: LogIndex)])
+        case installed([ShardPosition])
         case applied([(shard: GroupID, index: LogIndex)])
         /// An empty batch, so that an idle shard's stamp moves on.
         case beat(GroupID)
@@ -50,6 +51,7 @@ final class ConsensusLoop: @unchecked Sendable {
 
     private let replicator: Replicator
     private let clock: any Clock
+    private let release: @Sendable ([ShardPosition]) -> Void
     private let took: @Sendable (Int) -> Void
     private let decided: @Sendable ([DecidedEntry]) -> Void
     private let failed: @Sendable (NodeFailure) -> Void
@@ -57,12 +59,14 @@ final class ConsensusLoop: @unchecked Sendable {
     private var isStopped = false
 
     init(
-        replicator: Replicator, clock: any Clock, took: @escaping @Sendable (Int) -> Void,
+        replicator: Replicator, clock: any Clock,
+        release: @escaping @Sendable ([ShardPosition]) -> Void, took: @escaping @Sendable (Int) -> Void,
         decided: @escaping @Sendable ([DecidedEntry]) -> Void,
         failed: @escaping @Sendable (NodeFailure) -> Void
     ) {
         self.replicator = replicator
         self.clock = clock
+        self.release = release
         self.took = took
         self.decided = decided
         self.failed = failed
@@ -80,8 +84,7 @@ final class ConsensusLoop: @unchecked Sendable {
                 if batches[proposal.shard] == nil { order.append(proposal.shard) }
                 batches[proposal.shard, default: []].append(proposal)
             case .logTurn(let completion): replicator.completed(completion)
-            case .installed(let points):
-                replicator.release(applied: points.map { (group: $0.shard, index: $0.index) })
+            case .installed(let positions): release(positions)
             case .applied(let points):
                 for point in points { replicator.applied(group: point.shard, through: point.index) }
             case .beat(let shard): propose([], to: shard, stampMs: clock.wallMilliseconds())

@@ -79,6 +79,8 @@ enum NodeLimits {
     static let dirtyConversationsMax = 65_536
     /// Feed touches proposed and not yet applied.
     static let touchesInFlightMax = 4_096
+    /// From an erasure until older tables are merged: well above the 10 minutes of a cut.
+    static let erasedMsMax: Milliseconds = 6 * 3_600_000
     /// Last seen times written in one go.
     static let lastSeenRowsMax = 4_096
     /// Users asked about in one presence question or watch.

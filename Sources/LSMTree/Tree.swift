@@ -199,7 +199,10 @@ package final class Tree: Sendable {
 
     /// Ends background work and closes. Jobs under way stop at the next row; frozen memtables that
     /// were not flushed are lost, and the owner's log still has them.
-    package func close() {
+    ///
+    /// - Parameter isFlushing: cuts made before are installed first, as far as the disk lets them.
+    package func close(isFlushing: Bool = false) {
+        if isFlushing { installLane.stop() }
         let isFirst = state.withLock { state in
             defer { state.isClosed = true }
             return !state.isClosed
@@ -207,7 +210,7 @@ package final class Tree: Sendable {
         guard isFirst else { return }
         store.graveyard.close()
         compactionLane.stop()
-        installLane.stop()
+        if !isFlushing { installLane.stop() }
         manifest.close()
         wakeWaiters()
     }

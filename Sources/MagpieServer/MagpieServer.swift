@@ -36,10 +36,11 @@ package struct MagpieServer: Sendable {
         let node = try await open(seams, on: starter, onFailure: onFailure)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: Self.eventLoops)
         let host = NodeHost(node: node, clock: seams.clock, random: seams.random)
+        let gateway = Gateway(
+            gatewayConfiguration, node: node, host: host, group: group, logger: logger)
+        host.attach(gateway)
         let service = GatewayService(
-            gateway: Gateway(
-                gatewayConfiguration, node: node, host: host, group: group, logger: logger),
-            onReady: { port in onReady("http://\(urlHost):\(port)") })
+            gateway: gateway, onReady: { port in onReady("http://\(urlHost):\(port)") })
         let services = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: service)],

@@ -1,3 +1,4 @@
+import Bytes
 import ChatModel
 import ChatNode
 import Gateway
@@ -11,6 +12,8 @@ final class NodeHost: GatewayHost {
     private let clock: any Clock
     private let random: any RandomSource
     private let startedMs: Milliseconds
+    /// Set once the front end, which needs this host, is made.
+    private let gateway = Mutex<Gateway?>(nil)
 
     init(node: ChatNode, clock: any Clock, random: any RandomSource) {
         self.node = node
@@ -18,6 +21,9 @@ final class NodeHost: GatewayHost {
         self.random = random
         startedMs = clock.wallMilliseconds()
     }
+
+    /// From now on the front end's figures are told too.
+    func attach(_ gateway: Gateway) { self.gateway.withLock { $0 = gateway } }
 
     func wallMilliseconds() -> Milliseconds { clock.wallMilliseconds() }
 
@@ -38,7 +44,7 @@ final class NodeHost: GatewayHost {
         let report = node.storageReport()
         let levels = report.levels.map { #"{"tables":\#($0.tables),"bytes":\#($0.bytes)}"# }
         return """
-            {"version":"\(Magpie.version)","node":"\(facts.id)","epoch":"\(facts.epoch)",\
+            {"version":"\(Release.version)","node":"\(facts.id)","epoch":"\(facts.epoch)",\
             "durability":"quorum-sync","ready":\(isReady()),"startedMs":"\(startedMs)",\
             "serverTimeMs":"\(wallMilliseconds())",\
             "sockets":\(node.meters.sockets.load(ordering: .relaxed)),\
@@ -76,13 +82,15 @@ final class NodeHost: GatewayHost {
         add(
             "table_bytes", "gauge", "Bytes in sorted tables.",
             report.levels.reduce(0) { $0 + $1.bytes })
+        if let figures = gateway.withLock({ $0 })?.figures {
+            add("frames_received_total", "counter", "WebSocket frames in.", figures.framesReceived)
+            add("frames_sent_total", "counter", "WebSocket frames out.", figures.framesSent)
+            add("sent_bytes_total", "counter", "Bytes of those.", figures.bytesSent)
+            add(
+                "events_dropped_total", "counter", "Events that a busy event loop dropped.",
+                figures.eventsDropped)
+        }
         add("ready", "gauge", "1 when the node serves.", isReady() ? 1 : 0)
         return text
     }
-}
-
-/// What this build is.
-package enum Magpie {
-    /// Its version.
-    package static let version = "0.1.0"
 }

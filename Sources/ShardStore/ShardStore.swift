@@ -255,11 +255,13 @@ package final class ShardStore: @unchecked Sendable {
             isErasing: isErasureInstalled.exchange(false, ordering: .acquiringAndReleasing))
     }
 
-    /// Ends the lanes and closes the files. What was acknowledged is in the log.
+    /// Ends the lanes and closes the files. What was acknowledged is in the log; a last cut makes
+    /// the next start short. Called when the consensus and apply lanes have ended.
     package func close() {
         replicator.stop()
         logLane.stop()
         fileLane.stop()
-        tree.close()
+        if appliedBytes > 0 { cut() }
+        tree.close(isFlushing: true)
     }
 }

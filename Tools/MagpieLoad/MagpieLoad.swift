@@ -1,4 +1,5 @@
 import ArgumentParser
+import Bytes
 import Foundation
 
 /// `magpie-load`: real clients against a running server.
@@ -9,7 +10,7 @@ struct MagpieLoad: AsyncParsableCommand {
         discussion: """
             Exit codes: 0 all is well; 1 something was lost, doubled or differs; 2 wrong usage.
             """,
-        version: "magpie-load 1.0.0",
+        version: Release.version,
         subcommands: [Replay.self, Chat.self])
 }
 

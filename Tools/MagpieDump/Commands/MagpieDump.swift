@@ -1,4 +1,5 @@
 import ArgumentParser
+import Bytes
 import Glibc
 
 /// The program: `magpie-dump`.
@@ -17,6 +18,7 @@ struct MagpieDump: ParsableCommand {
               magpie-dump log verify ./data/log
               magpie-dump db find 8a6e0804-2bd0-4672-b79d-d97027f9071a ./data
             """,
+        version: Release.version,
         subcommands: [
             TableCommands.self, LogCommands.self, ManifestCommands.self, TreeCommands.self,
         ])
