@@ -72,6 +72,20 @@ extension SessionMachine {
         }
     }
 
+    /// Submits waiting marks at once: those of a conversation when a change in it follows, which
+    /// must find them; all when the session ends, since nobody else has them.
+    mutating func flushMarks(of conversation: ConversationID? = nil) {
+        guard let identity else { return }
+        for request in markRequests
+        where conversation == nil || request.conversation == conversation {
+            let number = nextMarkBatch
+            nextMarkBatch &+= 1
+            markBatches[number] = MarkBatch(ids: [], remaining: 1, failure: nil)
+            ask(.submit(.mark(request), identity), .mark(batch: number, request))
+        }
+        markRequests.removeAll { conversation == nil || $0.conversation == conversation }
+    }
+
     mutating func tookMark(_ answer: SessionAnswer, _ number: UInt64, _ request: MarkRequest) {
         guard var batch = markBatches[number] else { return }
         batch.remaining -= 1

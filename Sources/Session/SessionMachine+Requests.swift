@@ -18,6 +18,7 @@ extension SessionMachine {
         case .send(let target, let cid, let content):
             var conversation: ConversationID?
             if case .conversation(let named) = target { conversation = named }
+            if let conversation { flushMarks(of: conversation) }
             submit(
                 .send(target, cid: cid, content: content),
                 Submission(id: id, cid: cid, conversation: conversation), identity)

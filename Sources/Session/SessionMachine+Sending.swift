@@ -56,6 +56,7 @@ extension SessionMachine {
     /// Says `closing`, leaves the node, closes.
     mutating func close(_ code: CloseCode, waitMs: Milliseconds = 0) {
         guard stage != .closed else { return }
+        if code.isResumable { flushMarks() }
         send(.closing(code, waitMs: waitMs))
         if identity != nil { tell(.detach(isClean: !code.isResumable)) }
         actions.append(.close(code, waitMs: waitMs))

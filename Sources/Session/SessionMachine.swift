@@ -207,6 +207,7 @@ package struct SessionMachine {
     package mutating func peerClosed(isClean: Bool, at moment: SessionMoment) -> [SessionAction] {
         guard stage != .closed else { return [] }
         self.moment = moment
+        flushMarks()
         if identity != nil { actions.append(.tell(.detach(isClean: isClean))) }
         end()
         return finish()

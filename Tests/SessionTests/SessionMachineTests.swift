@@ -198,6 +198,23 @@ struct SessionMachineTests {
         #expect(socket.takeFrames() == [.done])
     }
 
+    @Test("Marks that wait are kept when the client goes, and come before a send that follows them")
+    func waitingMarks() {
+        var socket = Socket()
+        socket.signIn()
+        let mark = MarkRequest(conversation: one, delivered: 5, read: 5)
+        socket.say(.mark([mark]))
+        let send = ClientFrameBody.send(
+            .conversation(one), cid: ClientMessageID(high: 1, low: 1), content: .init(text: "x"))
+        socket.say(send, id: "s")
+        #expect(socket.questions.first?.question == .submit(.mark(mark), socket.identity))
+        #expect(socket.questions.count == 2)
+        let later = MarkRequest(conversation: one, delivered: 6, read: 6)
+        socket.say(.mark([later]))
+        socket.perform(socket.machine.peerClosed(isClean: true, at: socket.moment))
+        #expect(socket.questions.last?.question == .submit(.mark(later), socket.identity))
+    }
+
     @Test("A mark without id that could not be kept is tried again")
     func markRetry() {
         var socket = Socket()
