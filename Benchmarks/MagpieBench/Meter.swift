@@ -10,8 +10,8 @@ struct Meter {
         var seconds = 0.0
         /// Seconds of processor, user and system, of all threads.
         var cpuSeconds = 0.0
-        /// Bytes given to write calls (`wchar` of /proc/self/io). Its neighbour `write_bytes` is not
-        /// used: with large folios the kernel counts a whole folio, up to 1 MiB, for each small
+        /// Bytes given to write calls (`wchar` of /proc/self/io). Its neighbour `write_bytes` is
+        /// not used: with large folios the kernel counts a whole folio, up to 1 MiB, for each small
         /// write into a file that was filled before, whatever reaches the disk.
         var writtenBytes: UInt64 = 0
         /// Bytes that the device took, from everybody on the machine: page rounding and the file
@@ -84,8 +84,8 @@ struct Meter {
         number("VmHWM:", in: "/proc/self/status") * 1024
     }
 
-    /// Gives freed memory back, so that one engine's is not counted as the next one's. Glibc has the
-    /// function, its Swift module has not.
+    /// Gives freed memory back, so that one engine's is not counted as the next one's. Glibc has
+    /// the function, its Swift module has not.
     private static func trim() {
         guard let symbol = dlsym(nil, "malloc_trim") else { return }
         _ = unsafeBitCast(symbol, to: (@convention(c) (Int) -> Int32).self)(0)
@@ -144,7 +144,7 @@ enum Quiet {
         var times = 0
         while times < 10 {
             times = isQuiet() ? times + 1 : 0
-            usleep(5_000)
+            _ = Latch(1).wait(.milliseconds(5))
         }
     }
 
@@ -153,7 +153,7 @@ enum Quiet {
         var times = 0
         var last = Meter.cpuSeconds()
         while times < 3 {
-            usleep(50_000)
+            _ = Latch(1).wait(.milliseconds(50))
             let now = Meter.cpuSeconds()
             times = now - last < 0.002 ? times + 1 : 0
             last = now

@@ -1,7 +1,7 @@
 import Foundation
 
-/// The results as tables that can be read as they are and in Markdown. Magpie stands beside the best
-/// of its peers; a ratio below one is a loss and says so.
+/// The results as tables that can be read as they are and in Markdown. Magpie stands beside the
+/// best of its peers; a ratio below one is a loss and says so.
 struct ResultTable {
     let results: [BenchResult]
     let engines: [EngineKind]

@@ -60,7 +60,8 @@ final class ConsensusLoop: @unchecked Sendable {
 
     init(
         replicator: Replicator, clock: any Clock,
-        release: @escaping @Sendable ([ShardPosition]) -> Void, took: @escaping @Sendable (Int) -> Void,
+        release: @escaping @Sendable ([ShardPosition]) -> Void,
+        took: @escaping @Sendable (Int) -> Void,
         decided: @escaping @Sendable ([DecidedEntry]) -> Void,
         failed: @escaping @Sendable (NodeFailure) -> Void
     ) {

@@ -12,9 +12,9 @@ import Synchronization
 ///                                                               │
 ///     writer ◀─ apply lane: rows into the tree ◀─ committed ◀───┘
 ///
-/// It is what `ChatNode` does, without the chat: while a turn of the log is synced, commands gather,
-/// and the next turn takes all of them as one entry. Replication has no turn without a sync, so
-/// writes that nobody waits for are synced too.
+/// It is what `ChatNode` does, without the chat: while a turn of the log is synced, commands
+/// gather, and the next turn takes all of them as one entry. Replication has no turn without a
+/// sync, so writes that nobody waits for are synced too.
 // `pending` and `deferred` are confined to the consensus lane, `scratch` to the apply lane.
 final class CommitPipeline: @unchecked Sendable {
     /// Turns the bytes of a command into rows.

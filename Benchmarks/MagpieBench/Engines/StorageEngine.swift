@@ -1,5 +1,5 @@
-/// What the workloads ask of a store. One thread uses it, except writers, of which each thread makes
-/// its own.
+/// What the workloads ask of a store. One thread uses it, except writers, of which each thread
+/// makes its own.
 protocol StorageEngine: AnyObject, Sendable {
     associatedtype Writer: ChatWriter
     associatedtype Rows: RowCursor
@@ -128,15 +128,15 @@ enum EngineKind: String, CaseIterable, Sendable {
     var settings: String {
         switch self {
         case .magpie:
-            "production defaults: write buffers 4 x 32 MiB, cache 64 MiB, blocks 16 KiB, filters 10 "
-                + "bits, lz4 from level 2 down; every turn of the log synced, also in fill rows"
+            "production defaults: write buffers 4 x 32 MiB, cache 64 MiB, blocks 16 KiB, filters "
+                + "10 bits, lz4 from level 2 down; every turn of the log synced, also in fill rows"
         case .rocksdb:
             "stock: write buffers 2 x 64 MiB, cache 64 MiB, snappy, no filter, checksums verified"
         case .rocksdbTuned:
             "tuned: write buffers 2 x 64 MiB, cache 64 MiB with index and filters in it (level 0 "
-                + "pinned), lz4 below the top two levels, dynamic level bytes, full filter 10 bits, "
-                + "format 5, bytes_per_sync 1 MiB, 2 background jobs, pipelined write, 4 recycled "
-                + "logs, prefix extractor and bounds on pages"
+                + "pinned), lz4 below the top two levels, dynamic level bytes, full filter 10 "
+                + "bits, format 5, bytes_per_sync 1 MiB, 2 background jobs, pipelined write, 4 "
+                + "recycled logs, prefix extractor and bounds on pages"
         case .leveldb:
             "write buffers 2 x 64 MiB, cache 64 MiB, snappy, filter 10 bits, checksums verified"
         }

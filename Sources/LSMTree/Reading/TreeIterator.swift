@@ -6,8 +6,8 @@ import SortedTable
 /// by one thread at a time.
 package final class TreeIterator {
     private let snapshot: Snapshot
-    // Unchecked here and below: a check at run time for every look at a row costs a fifth of a scan,
-    // and nothing that moves the cursor comes back to this object.
+    // Unchecked here and below: a check at run time for every look at a row costs a fifth of a
+    // scan, and nothing that moves the cursor comes back to this object.
     @exclusivity(unchecked) private var cursor: MergeCursor
     private let lower: [UInt8]
     private let upper: [UInt8]?
