@@ -104,7 +104,11 @@ package enum RecordFileReader {
         while true {
             switch try scanner.scan(at: summary.end) {
             case .record(let header, let payload, let end):
-                guard header.mark <= summary.end else {
+                // A segment that recovery wrote has its header written last: its mark covers what
+                // was carried over behind it.
+                let isHeader =
+                    summary.end == 0 && header.type == RecordFormat.segmentHeaderType
+                guard header.mark <= summary.end || isHeader else {
                     throw .rot(
                         file: file.path, offset: summary.end,
                         expected: "a mark at or before the record", found: "\(header.mark)")
@@ -115,7 +119,8 @@ package enum RecordFileReader {
                 summary.mark = max(summary.mark, header.mark)
                 summary.end = end
             case .unreadable(let expected, let found):
-                if try scanner.proof(beyond: summary.end) != nil {
+                let proof = try scanner.proof(beyond: summary.end)
+                if summary.mark > summary.end || proof != nil {
                     throw .rot(
                         file: file.path, offset: summary.end, expected: expected, found: found)
                 }
