@@ -1,6 +1,7 @@
 import ChatModel
 import FanOut
 import Presence
+import Replication
 import Session
 
 /// Live sessions: who is attached, who watches whom, who is here.
@@ -20,15 +21,46 @@ extension ApplyLoop {
         guard let socket = sockets.removeValue(forKey: endpoint) else { return }
         presence.disconnect(
             socket.identity.user, socket.lease, isClean: isClean, at: Self.moment(clock))
+        tell(socket, isClean ? .left : .lost)
     }
 
     func refresh(_ endpoint: SessionEndpoint, isActive: Bool) {
         guard var socket = sockets[endpoint] else { return }
+        let nowMs = Self.moment(clock).nowMs
+        // Other nodes hear of changes, and otherwise often enough to keep the user here.
+        if socket.toldMs == 0 || socket.isActive != isActive
+            || nowMs >= socket.toldMs + leaseMs / 4
+        {
+            socket.toldMs = nowMs
+            tell(socket, isActive ? .active : .away)
+        }
         socket.isActive = isActive
         sockets[endpoint] = socket
         let change = presence.refresh(
             socket.identity.user, socket.lease, isActive: isActive, at: Self.moment(clock))
         if let change { announce(change) }
+    }
+
+    private func tell(_ socket: Socket, _ what: PeerFrame.PresenceNote.What) {
+        presenceNotes.append(
+            PeerFrame.PresenceNote(
+                user: socket.identity.user, lease: socket.lease.rawValue, what: what))
+    }
+
+    /// What sockets of another node did. When that node dies their leases run out by themselves.
+    func take(_ notes: [PeerFrame.PresenceNote], from node: NodeNumber) {
+        for note in notes where note.lease >> 48 == UInt64(node) {
+            let lease = LeaseID(rawValue: note.lease)
+            let moment = Self.moment(clock)
+            switch note.what {
+            case .active, .away:
+                let change = presence.refresh(
+                    note.user, lease, isActive: note.what == .active, at: moment)
+                if let change { announce(change) }
+            case .left, .lost:
+                presence.disconnect(note.user, lease, isClean: note.what == .left, at: moment)
+            }
+        }
     }
 
     /// The members of a small conversation hear it, of a large one those who watch it.

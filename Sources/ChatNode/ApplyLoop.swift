@@ -28,6 +28,12 @@ final class ApplyLoop: @unchecked Sendable {
         case presence([VisiblePresence], answer: Answer<[PresenceView]>)
         case lastSeenWritten([LastSeenRow], isGood: Bool)
         case announce(PresenceView)
+        /// What sockets of another node did.
+        case presenceNotes(NodeNumber, [PeerFrame.PresenceNote])
+        /// Pins the rows of a shard together with how far they go.
+        case pin(GroupID, answer: @Sendable ((Snapshot, ShardPosition)?) -> Void)
+        /// Takes a shard's state that came as a snapshot.
+        case install(ShardPosition, TreeIngest, answer: @Sendable (Bool) -> Void)
         /// Runs once everything put before it is done.
         case fence(@Sendable () -> Void)
         /// A cut with these positions is durable.
@@ -57,46 +63,57 @@ final class ApplyLoop: @unchecked Sendable {
         let checkLastSeen: @Sendable (PresenceView) -> Void
         let checkWatch: @Sendable (WatchWish, UserID) -> Void
         let failed: @Sendable (NodeFailure) -> Void
-        let caughtUp: @Sendable () -> Void
+        /// A snapshot's rows are in the tree for good.
+        let installed: @Sendable (ShardPosition) -> Void
+        /// Other nodes are to know this of sockets here.
+        let tellPresence: @Sendable ([PeerFrame.PresenceNote]) -> Void
     }
 
     let store: ShardStore
     let clock: any Clock
     let outlets: Outlets
     let meters: NodeMeters
+    let shards: ShardMap
+    let leadership: Leadership
+    /// How long a sign of life counts.
+    let leaseMs: Milliseconds
     private var engines: [ChatEngine]
     private var lastStamps: [Milliseconds]
     /// The oldest stamp and each shard's position when it was noted, until a cut holds them.
     private var stampSample: (oldestMs: Milliseconds, indexes: [LogIndex])?
-    /// Shards that have not yet applied what their log held at the start.
-    private var behind: [GroupID: LogIndex]
     private var isFailed = false
     /// Since when an erased text may stand in older tables; an earlier run may have left some.
     private var erasedSinceMs: Milliseconds?
     var hub = Hub()
     var presence: PresenceTable
     var sockets: [SessionEndpoint: Socket] = [:]
-    var nextLease: UInt64 = 1
+    var nextLease: UInt64
+    /// What other nodes are to know, until the end of the drain.
+    var presenceNotes: [PeerFrame.PresenceNote] = []
 
     /// A live socket, as presence knows it.
     struct Socket {
         let identity: Identity
         let lease: LeaseID
         var isActive: Bool
+        /// When other nodes last heard of it.
+        var toldMs: Milliseconds = 0
     }
 
-    /// - Parameter behind: per shard, the last entry its log held when it was opened.
     init(
-        store: ShardStore, limits: Limits, clock: any Clock, behind: [GroupID: LogIndex],
-        meters: NodeMeters, outlets: Outlets
+        store: ShardStore, shards: ShardMap, leadership: Leadership, node: NodeNumber,
+        limits: Limits, clock: any Clock, meters: NodeMeters, outlets: Outlets
     ) {
         self.store = store
         self.clock = clock
         self.outlets = outlets
         self.meters = meters
-        self.behind = behind
-        engines = ShardMap.all.map { ChatEngine(shard: UInt16($0), limits: limits) }
-        lastStamps = ShardMap.all.map { _ in 0 }
+        self.shards = shards
+        self.leadership = leadership
+        leaseMs = limits.presenceMs
+        nextLease = UInt64(node) << 48 + 1
+        engines = shards.all.map { ChatEngine(shard: UInt16($0), limits: limits) }
+        lastStamps = shards.all.map { _ in 0 }
         let startMs = Self.moment(clock).nowMs
         erasedSinceMs = startMs
         presence = PresenceTable(limits: PresenceLimits(limits: limits), startingAt: startMs)
@@ -123,57 +140,102 @@ final class ApplyLoop: @unchecked Sendable {
             case .announce(let change):
                 // It went by a read lane: what it says may be over.
                 if presence.view(of: change.user).state == change.state { publish(change) }
+            case .presenceNotes(let node, let notes): take(notes, from: node)
+            case .pin(let shard, let answer):
+                answer(store.position(of: shard).map { (store.tree.snapshot(), $0) })
+            case .install(let position, let ingest, let answer): install(position, ingest, answer)
             case .fence(let next): next()
             case .installed(let points): noteInstalled(points)
             case .tick: tick()
             }
         }
         hub.flush()
+        if !presenceNotes.isEmpty {
+            outlets.tellPresence(presenceNotes)
+            presenceNotes.removeAll(keepingCapacity: true)
+        }
     }
 
     // MARK: Decided entries
 
     private func apply(_ entries: [DecidedEntry]) {
         var applied: [GroupID: LogIndex] = [:]
-        for entry in entries {
+        for decided in entries {
             do {
-                try apply(entry)
+                try apply(decided)
             } catch {
                 isFailed = true
-                for answer in entry.answers {
-                    answer(.failure(ServiceError(.noQuorum, "the node stops; send again")))
+                for waiters in decided.waiters {
+                    for answer in waiters.answers {
+                        answer(.failure(ServiceError(.noQuorum, "the node stops; send again")))
+                    }
                 }
-                outlets.failed(.apply(shard: entry.shard, index: entry.index, "\(error)"))
+                let (shard, index) = (decided.shard, decided.entry.index)
+                outlets.failed(.apply(shard: shard, index: index, "\(error)"))
                 return
             }
-            applied[entry.shard] = entry.index
+            applied[decided.shard] = decided.entry.index
         }
         outlets.applied(applied.keys.sorted().map { ($0, applied[$0] ?? 0) })
-        noteCaughtUp(applied)
         store.cutIfNeeded(nowMs: Self.moment(clock).nowMs)
         meters.isBehind.store(store.isBehind, ordering: .relaxed)
     }
 
-    private func apply(_ entry: DecidedEntry) throws {
-        guard let payload = entry.payload else {
-            store.apply(
-                shard: entry.shard, index: entry.index, term: entry.term, payloadBytes: 0, .init())
+    private func apply(_ decided: DecidedEntry) throws {
+        let (shard, entry) = (decided.shard, decided.entry)
+        guard let position = store.position(of: shard), entry.index > position.index else {
+            // A snapshot that was installed meanwhile holds it; its results nobody knows any more.
+            for waiters in decided.waiters {
+                for answer in waiters.answers {
+                    answer(.failure(ConsensusLoop.unknownOutcome))
+                }
+            }
             return
         }
-        let batch = try CommandBatch(decoding: payload)
-        let place = Int(entry.shard)
+        guard entry.kind == .command else {
+            store.apply(
+                shard: shard, index: entry.index, term: entry.term, payloadBytes: 0, .init(),
+                configuration: entry.kind == .configuration
+                    ? Configuration.decode(entry.payload) : nil)
+            return
+        }
+        let batch = try CommandBatch(decoding: entry.payload)
+        let place = Int(shard)
         let outcome = try engines[place].apply(batch, view: store.tree.snapshot())
         let isErasing = outcome.events.contains { event in
             if case .entry(let entry, _) = event, case .erase = entry.body { true } else { false }
         }
         store.apply(
-            shard: entry.shard, index: entry.index, term: entry.term, payloadBytes: payload.count,
+            shard: shard, index: entry.index, term: entry.term, payloadBytes: entry.payload.count,
             outcome.batch, isErasing: isErasing)
         if isErasing, erasedSinceMs == nil { erasedSinceMs = Self.moment(clock).nowMs }
         lastStamps[place] = outcome.stampMs
         meters.applied(commands: batch.commands.count)
-        for (answer, result) in zip(entry.answers, outcome.results) { answer(.success(result)) }
+        for waiters in decided.waiters {
+            for (number, answer) in waiters.answers.enumerated() {
+                let place = waiters.offset + number
+                if place < outcome.results.count {
+                    answer(.success(outcome.results[place]))
+                } else {
+                    answer(.failure(ConsensusLoop.unknownOutcome))
+                }
+            }
+        }
         for event in outcome.events { publish(event) }
+    }
+
+    /// The rows of a shard are replaced as a whole; what was cached of them is forgotten.
+    private func install(
+        _ position: ShardPosition, _ ingest: TreeIngest, _ answer: @Sendable (Bool) -> Void
+    ) {
+        guard store.canInstall else { return answer(false) }
+        let installed = outlets.installed
+        if store.install(position, ingest, done: { installed(position) }) {
+            engines[Int(position.shard)].forgetCaches()
+        } else {
+            ingest.abandon()
+        }
+        answer(true)
     }
 
     private func publish(_ event: Event) {
@@ -204,21 +266,18 @@ final class ApplyLoop: @unchecked Sendable {
         }
     }
 
-    private func noteCaughtUp(_ applied: [GroupID: LogIndex]) {
-        if behind.isEmpty { return }
-        for (shard, index) in applied {
-            if let last = behind[shard], index >= last { behind[shard] = nil }
-        }
-        if behind.isEmpty { outlets.caughtUp() }
-    }
-
     // MARK: Time
 
     private func tick() {
         let moment = Self.moment(clock)
         for change in presence.tick(at: moment) { announce(change) }
         let rows = presence.takeDirty(max: NodeLimits.lastSeenRowsMax)
-        if !rows.isEmpty { outlets.writeLastSeen(rows) }
+        // Every node has seen the user go; the one that leads the user's shard writes it down.
+        let own = rows.filter { leadership.leads(shards.shard(of: $0.user.slot)) }
+        if own.count < rows.count {
+            presence.acknowledge(rows.filter { !own.contains($0) })
+        }
+        if !own.isEmpty { outlets.writeLastSeen(own) }
         store.cutIfNeeded(nowMs: moment.nowMs)
         compactErased(moment.nowMs)
         // While new commands are refused nothing is applied: only here it is seen that it is over.
@@ -235,7 +294,7 @@ final class ApplyLoop: @unchecked Sendable {
         guard stampSample == nil, let oldestMs = lastStamps.dropFirst().min(),
             oldestMs > store.tree.expiryHorizon
         else { return }
-        stampSample = (oldestMs, ShardMap.all.map { store.position(of: $0)?.index ?? 0 })
+        stampSample = (oldestMs, shards.all.map { store.position(of: $0)?.index ?? 0 })
     }
 
     private func noteInstalled(_ points: [(shard: GroupID, index: LogIndex)]) {

@@ -16,7 +16,7 @@ extension ChatNode {
             return refuse(answer, ServiceError(.invalidArgument, objection))
         }
         let user = Names.user(request.username)
-        read(answer) { queries in
+        read(fresh(user), answer) { queries in
             if try queries.user(user) != nil {
                 throw ServiceError(.conflict, "username: \(request.username) is taken")
             }
@@ -52,7 +52,7 @@ extension ChatNode {
         if isLimited, !failedSignIns.hasToken(tries, nowMs: seams.clock.wallMilliseconds()) {
             return refuse(answer, Self.tooManyTries)
         }
-        read(answer) { [self] queries in
+        read(fresh(user), answer) { [self] queries in
             let credential = try queries.credential(user)
             hash(answer) { [self] in
                 // The token goes before the password is looked at: tries that wait here together
@@ -117,7 +117,8 @@ extension ChatNode {
                 answer,
                 ServiceError(.unauthenticated, "the token or ticket is not or no longer good"))
         }
-        read(answer) { queries in
+        // A device that was signed out on any node is out on all of them at once.
+        read(fresh(identity.user), answer) { queries in
             guard try queries.device(identity.user, identity.device) != nil else {
                 throw ServiceError(.unauthenticated, "this device was signed out")
             }
@@ -140,7 +141,7 @@ extension ChatNode {
         guard let password = request.password else {
             return change(identity, request, credential: nil, answer: answer)
         }
-        read(answer) { [self] queries in
+        read(fresh(identity.user), answer) { [self] queries in
             let current = try queries.credential(identity.user)
             hash(answer) { [self] in
                 let tries = "\(identity.user) profile"
@@ -175,7 +176,7 @@ extension ChatNode {
             isLastSeenVisible: request.isLastSeenVisible)
         let command = Command.updateProfile(user: identity.user, change: change)
         propose(command, orRefuse: answer) { [self] _ in
-            read(answer) { queries in
+            read(.any, answer) { queries in
                 guard let user = try queries.user(identity.user) else {
                     throw ServiceError(.notFound, "no such user")
                 }
@@ -189,7 +190,7 @@ extension ChatNode {
     private func signedIn(_ user: UserID, _ device: DeviceID, answer: @escaping Answer<SignedIn>) {
         let expiresAtMs = seams.clock.wallMilliseconds() + configuration.limits.tokenMs
         let identity = Identity(user: user, device: device, expiresAtMs: expiresAtMs)
-        read(answer) { [mint] queries in
+        read(fresh(user), answer) { [mint] queries in
             guard let view = try queries.user(user) else {
                 throw ServiceError(.notFound, "no such user")
             }

@@ -2,6 +2,7 @@ import ChatEngine
 import ChatModel
 import LSMTree
 import Platform
+import Replication
 import Session
 import ShardStore
 
@@ -13,27 +14,64 @@ extension ChatNode {
     static let overloaded = ServiceError(
         .unavailable, "the server is overloaded", retryAfterMs: NodeLimits.retryMs)
 
-    /// Answers with what `body` finds in the rows as they are when a read lane gets to it.
-    func read<Value>(
-        _ answer: @escaping Answer<Value>, _ body: @escaping @Sendable (Queries) throws -> Value
-    ) {
-        read(answer, { try body($0) }, then: {})
+    /// How new the rows must be that a question is answered from.
+    enum Freshness: Sendable {
+        /// As this node has them.
+        case any
+        /// Everything that was acknowledged anywhere before, in these shards.
+        case of([GroupID])
+        /// The same, in all shards.
+        case all
     }
 
-    /// As ``read(_:_:)``; when `body` gives nil, `next` runs and sees to the answer.
+    /// The shard of an identifier, for ``Freshness/of(_:)``.
+    func fresh<Kind>(_ ids: Identifier<Kind>...) -> Freshness { fresh(ids) }
+
+    /// The shards of identifiers.
+    func fresh<Kind>(_ ids: [Identifier<Kind>]) -> Freshness {
+        .of(Set(ids.map { shards.shard(of: $0.slot) }).sorted())
+    }
+
+    /// Answers with what `body` finds in rows that are new enough, on a read lane.
     func read<Value>(
-        _ answer: @escaping Answer<Value>,
+        _ freshness: Freshness, _ answer: @escaping Answer<Value>,
+        _ body: @escaping @Sendable (Queries) throws -> Value
+    ) {
+        read(freshness, answer, { try body($0) }, then: {})
+    }
+
+    /// As ``read(_:_:_:)``; when `body` gives nil, `next` runs and sees to the answer.
+    func read<Value>(
+        _ freshness: Freshness, _ answer: @escaping Answer<Value>,
         _ body: @escaping @Sendable (Queries) throws -> Value?,
         then next: @escaping @Sendable () -> Void
     ) {
-        let isQueued = readers.run { [self] in
-            switch attempt(body) {
-            case .success(let value?): answer(.success(value))
-            case .success(nil): next()
-            case .failure(let error): answer(.failure(error))
+        confirm(freshness) { [self] error in
+            if let error { return refuse(answer, error) }
+            let isQueued = readers.run { [self] in
+                switch attempt(body) {
+                case .success(let value?): answer(.success(value))
+                case .success(nil): next()
+                case .failure(let error): answer(.failure(error))
+                }
             }
+            if !isQueued { refuse(answer, Self.overloaded) }
         }
-        if !isQueued { refuse(answer, Self.overloaded) }
+    }
+
+    /// Calls `next` once the rows here are as new as asked for, or with why that can't be had.
+    func confirm(_ freshness: Freshness, _ next: @escaping @Sendable (ServiceError?) -> Void) {
+        let wanted: [GroupID]
+        switch freshness {
+        case .any: return next(nil)
+        case .of(let some): wanted = some
+        case .all: wanted = shards.all
+        }
+        // Alone this node is all there is.
+        if cluster.isAlone { return next(nil) }
+        if !consensusBox.put(.read(ReadBarrier(shards: wanted, done: next))) {
+            next(Self.overloaded)
+        }
     }
 
     /// Runs `body` over the rows as they are now, on the caller's lane.
@@ -81,7 +119,7 @@ extension ChatNode {
     /// lane when it could not be proposed.
     func propose(_ command: Command, answer: @escaping Answer<CommandResult>) {
         let proposal = Proposal(
-            shard: ShardMap.shard(of: command.slot), command: CommandCodec.encode(command),
+            shard: shards.shard(of: command.slot), command: CommandCodec.encode(command),
             answer: answer)
         if !enqueue(proposal) { refuse(answer, Self.overloaded) }
     }

@@ -16,45 +16,71 @@ extension ChatNode {
     ) {
         let user = identity.user
         if let refusal = rateRefusal(request, identity) {
-            let isQueued = readers.run(at: Int(truncatingIfNeeded: user.low)) { [self] in
-                answer(recall(request, user) ?? .failure(refusal))
-            }
-            if !isQueued { refuse(answer, refusal) }
-            return
+            return recall(request, user, orRefuse: refusal, answer)
         }
-        if !Self.needsLookUp(request), !detours.isUnderWay(user) {
+        let needsLookUp = Self.needsLookUp(request)
+        if !needsLookUp, !detours.isUnderWay(user) {
             return propose(command(request, user, media: [:]), answer: answer)
         }
-        detours.begin(user)
-        let isQueued = readers.run(at: Int(truncatingIfNeeded: user.low)) { [self] in
-            let looked = attempt { try lookUp(request, user, $0) }
-            switch looked {
-            case .success(let media):
-                propose(command(request, user, media: media), answer: answer)
-            case .failure(let error): answer(recall(request, user) ?? .failure(error))
+        let isQueued = detours.run(user) { [self] done in
+            guard needsLookUp else {
+                propose(command(request, user, media: [:]), answer: answer)
+                return done()
             }
-            detours.end(user)
+            lookUp(request, user, .any) { [self] looked in
+                switch looked {
+                case .success(let media):
+                    propose(command(request, user, media: media), answer: answer)
+                case .failure(let error): recall(request, user, orRefuse: error, answer)
+                }
+                done()
+            }
         }
-        if !isQueued {
-            detours.end(user)
-            refuse(answer, Self.overloaded)
+        if !isQueued { refuse(answer, Self.overloaded) }
+    }
+
+    /// Looks up what a change needs in the rows as they are here; what is not found there may only
+    /// not have come here yet, and is looked for once more in rows that are up to date.
+    private func lookUp(
+        _ request: ChangeRequest, _ user: UserID, _ freshness: Freshness,
+        _ next: @escaping @Sendable (Result<[BlobID: BlobRecord], ServiceError>) -> Void
+    ) {
+        confirm(freshness) { [self] error in
+            if let error { return next(.failure(error)) }
+            let isQueued = readers.run(at: Int(truncatingIfNeeded: user.low)) { [self] in
+                let looked = attempt { try lookUp(request, user, $0) }
+                guard case .failure(let error) = looked, error.code == .notFound,
+                    case .any = freshness, !cluster.isAlone
+                else { return next(looked) }
+                lookUp(request, user, .all, next)
+            }
+            if !isQueued { later { next(.failure(Self.overloaded)) } }
         }
     }
 
-    /// The answer to a repeat of a send, edit or erase that is kept; nil when there is none. On a
-    /// read lane. The rows answer alone: what was not looked up must not get into the log.
+    /// Answers a repeat of a send, edit or erase that is kept, and refuses everything else. The
+    /// rows answer alone: what was not looked up must not get into the log.
     private func recall(
-        _ request: ChangeRequest, _ user: UserID
-    ) -> Result<CommandResult, ServiceError>? {
+        _ request: ChangeRequest, _ user: UserID, orRefuse refusal: ServiceError,
+        _ answer: @escaping Answer<CommandResult>
+    ) {
         switch request {
         case .send, .edit, .erase: break
-        case .mark, .createDirect, .createGroup, .setTitle, .changeMember: return nil
+        case .mark, .createDirect, .createGroup, .setTitle, .changeMember:
+            return refuse(answer, refusal)
         }
         let command = command(request, user, media: [:])
         let nowMs = seams.clock.wallMilliseconds()
-        switch attempt({ try $0.recall(command, nowMs: nowMs) }) {
-        case .success(let sent): return sent.map { .success(.sent($0)) }
-        case .failure(let error): return .failure(error)
+        confirm(.of([shards.shard(of: command.slot)])) { [self] error in
+            if error != nil { return refuse(answer, refusal) }
+            let isQueued = readers.run(at: Int(truncatingIfNeeded: user.low)) { [self] in
+                switch attempt({ try $0.recall(command, nowMs: nowMs) }) {
+                case .success(let sent?): answer(.success(.sent(sent)))
+                case .success(nil): answer(.failure(refusal))
+                case .failure(let error): answer(.failure(error))
+                }
+            }
+            if !isQueued { refuse(answer, refusal) }
         }
     }
 

@@ -23,13 +23,19 @@ extension ChatNode {
 
     /// Tells the other members that the user types; dropped when the node is busy.
     package func typing(_ id: ConversationID, by identity: Identity) {
+        showTyping(id, identity.user)
+        cluster.tellAll(.typing(id, identity.user))
+    }
+
+    /// Tells sockets of this node that a user types, here or on another node.
+    func showTyping(_ id: ConversationID, _ user: UserID) {
         _ = readers.run { [self] in
             let audience = attempt { queries -> Audience?? in
-                guard try queries.isMember(identity.user, of: id) else { return nil }
-                return .some(try queries.smallAudience(of: id, asker: identity.user))
+                guard try queries.isMember(user, of: id) else { return nil }
+                return .some(try queries.smallAudience(of: id, asker: user))
             }
             if case .success(let known?) = audience {
-                _ = apply.put(.typing(id, identity.user, known))
+                _ = apply.put(.typing(id, user, known))
             }
         }
     }
@@ -51,7 +57,7 @@ extension ChatNode {
 
     /// Looks up what a socket's user may see of what it wishes to watch.
     func checkWatch(_ wish: ApplyLoop.WatchWish, _ user: UserID) {
-        read(wish.answer) { [self] queries in
+        read(.any, wish.answer) { [self] queries in
             for conversation in wish.conversations {
                 guard try queries.isMember(user, of: conversation) else {
                     throw ServiceError(.notFound, "no such conversation")

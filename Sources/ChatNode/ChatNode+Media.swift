@@ -54,7 +54,7 @@ extension ChatNode {
             asker = identity.user
         }
         let (user, until) = (asker, expiresAtMs)
-        read(answer) { [self] queries in
+        read(fresh(id), answer) { [self] queries in
             guard let record = try queries.blob(id), user == nil || record.uploader == user,
                 let hash = BlobHash(record.contentHash)
             else { throw ServiceError(.notFound, "no such blob") }

@@ -8,7 +8,7 @@ extension ChatNode {
 
     /// The users of these ids that exist, in the order asked.
     package func users(_ ids: [UserID], answer: @escaping Answer<[UserView]>) {
-        read(answer) { queries in try ids.compactMap { try queries.user($0) } }
+        read(fresh(ids), answer) { queries in try ids.compactMap { try queries.user($0) } }
     }
 
     /// The user of a name, or none.
@@ -18,14 +18,14 @@ extension ChatNode {
 
     /// The asker's signed-in devices.
     package func devices(_ identity: Identity, answer: @escaping Answer<[DeviceView]>) {
-        read(answer) { queries in try queries.devices(identity.user) }
+        read(fresh(identity.user), answer) { queries in try queries.devices(identity.user) }
     }
 
     /// One conversation of the asker.
     package func conversation(
         _ id: ConversationID, for identity: Identity, answer: @escaping Answer<ConversationView>
     ) {
-        read(answer) { queries in
+        read(fresh(id), answer) { queries in
             guard let view = try queries.conversation(id, asker: identity.user) else {
                 throw Self.noConversation
             }
@@ -38,7 +38,7 @@ extension ChatNode {
         for identity: Identity, cursor: String?, limit: Int,
         answer: @escaping Answer<ListView<ConversationView>>
     ) {
-        read(answer) { queries in
+        read(.all, answer) { queries in
             try queries.conversations(of: identity.user, cursor: cursor, limit: limit)
         }
     }
@@ -48,7 +48,7 @@ extension ChatNode {
         of id: ConversationID, for identity: Identity, cursor: String?, limit: Int,
         answer: @escaping Answer<ListView<MemberView>>
     ) {
-        read(answer) { queries in
+        read(fresh(id), answer) { queries in
             let members = try queries.members(
                 of: id, asker: identity.user, cursor: cursor, limit: limit)
             guard let members else { throw Self.noConversation }
@@ -61,7 +61,7 @@ extension ChatNode {
         of id: ConversationID, for identity: Identity, cursor: String?, limit: Int,
         answer: @escaping Answer<ListView<MarkView>>
     ) {
-        read(answer) { queries in
+        read(fresh(id), answer) { queries in
             let marks = try queries.marks(
                 of: id, asker: identity.user, cursor: cursor, limit: limit)
             guard let marks else { throw Self.noConversation }
@@ -74,7 +74,7 @@ extension ChatNode {
         _ id: ConversationID, _ anchor: PageAnchor, limit: Int, for identity: Identity,
         answer: @escaping Answer<PageView>
     ) {
-        read(answer) { queries in
+        read(fresh(id), answer) { queries in
             let page = try queries.page(
                 of: id, asker: identity.user, anchor: anchor, limit: limit)
             guard let page else { throw Self.noConversation }
@@ -89,7 +89,7 @@ extension ChatNode {
         since feed: FeedPosition, for identity: Identity, answer: @escaping Answer<FeedChanges>
     ) {
         let fence = ApplyLoop.Input.fence { [self] in
-            read(answer) { queries in
+            read(.all, answer) { queries in
                 guard try queries.device(identity.user, identity.device) != nil else {
                     throw ServiceError(.unauthenticated, "this device was signed out")
                 }
@@ -101,14 +101,14 @@ extension ChatNode {
 
     /// The asker's newest feed position.
     package func feedPosition(for identity: Identity, answer: @escaping Answer<FeedPosition>) {
-        read(answer) { queries in try queries.feedPosition(identity.user) }
+        read(fresh(identity.user), answer) { queries in try queries.feedPosition(identity.user) }
     }
 
     /// Presence of users; those that are no contacts of the asker show as offline.
     package func presence(
         of users: [UserID], for identity: Identity, answer: @escaping Answer<[PresenceView]>
     ) {
-        read(answer) { [self] queries in
+        read(.any, answer) { [self] queries in
             let visible = try users.map { try visiblePresence($0, identity.user, queries) }
             let isQueued = apply.put(.presence(visible, answer: answer))
             if !isQueued { throw Self.overloaded }

@@ -1,5 +1,9 @@
+package import ChatModel
 import LSMTree
+package import Replication
+package import Session
 import ShardStore
+import Synchronization
 
 /// How the storage of a node stands, for `/status` and `/metrics`.
 package struct StorageReport: Sendable {
@@ -30,5 +34,82 @@ extension ChatNode {
             }
         }
         return StorageReport(memtableBytes: statistics.memtableBytes, levels: levels)
+    }
+}
+
+/// How a node of a cluster is, as its peers and clients see it.
+package struct NodeReport: Equatable, Sendable {
+    /// Its number.
+    package var number: NodeNumber
+    /// Where clients reach it; empty when it did not say.
+    package var url: String
+    /// Where its peers reach it.
+    package var peerAddress: String
+    /// True for the node that reports.
+    package var isSelf: Bool
+    /// True when frames get through to it.
+    package var isConnected: Bool
+    /// True when it serves clients.
+    package var isReady: Bool
+    /// 0…1.
+    package var load: Double
+    /// Shards that it leads.
+    package var groupsLed: Int
+    /// Why its channel was refused, if it was.
+    package var refusal: String?
+}
+
+extension ChatNode {
+    /// Sockets against what one node takes, 0…1.
+    package var load: Double {
+        min(1, Double(meters.sockets.load(ordering: .relaxed)) / 50_000)
+    }
+
+    /// All nodes of the cluster, ascending; one when it is alone. Any thread.
+    package func nodeReports() -> [NodeReport] {
+        if cluster.isAlone {
+            return [
+                NodeReport(
+                    number: cluster.node, url: configuration.publicURL ?? "", peerAddress: "",
+                    isSelf: true, isConnected: true,
+                    isReady: meters.isReady.load(ordering: .relaxed), load: load,
+                    groupsLed: leadership.count)
+            ]
+        }
+        let refusals = cluster.refusals
+        return cluster.nodes.map { node in
+            let isSelf = node.number == cluster.node
+            let peer = cluster.peer(node.number)
+            let gossip = peer?.gossip
+            return NodeReport(
+                number: node.number, url: node.url, peerAddress: node.peerAddress, isSelf: isSelf,
+                isConnected: isSelf || peer?.isConnected ?? false,
+                isReady: isSelf
+                    ? meters.isReady.load(ordering: .relaxed) : gossip?.isReady ?? false,
+                load: isSelf ? load : gossip?.load ?? 0,
+                groupsLed: isSelf ? leadership.count : gossip?.groupsLed ?? 0,
+                refusal: refusals[node.number])
+        }
+    }
+
+    /// The node where a user's sockets should go: the same for everybody who asks, as long as the
+    /// same nodes live. Nil when this node is alone.
+    package func home(of user: UserID) -> NodeReport? {
+        if cluster.isAlone { return nil }
+        let reports = nodeReports().filter(\.isReady)
+        let order = Placement.homes(of: user, among: reports.map(\.number))
+        return reports.first { $0.number == order.first }
+    }
+
+    /// Asks the consensus lane something for an operator.
+    package func administer(_ request: AdminRequest, answer: @escaping Answer<AdminReply>) {
+        if !consensusBox.put(.admin(request, answer)) { refuse(answer, Self.overloaded) }
+    }
+
+    /// Gives all leaderships away, as far as others can take them, and calls `done`: what a
+    /// graceful stop begins with.
+    package func handOver(done: @escaping @Sendable () -> Void) {
+        if cluster.isAlone { return later(done) }
+        consensusBox.putCompletion(.handOver(done: done))
     }
 }

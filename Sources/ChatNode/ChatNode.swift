@@ -17,10 +17,15 @@ import Synchronization
 /// Lanes, and what flows between them:
 ///
 ///     callers ── proposals ──▶ consensus ── turns ──▶ log (append + one sync)
-///                                  ▲  │                  │
+///     peers ◀──── messages ───▶    ▲  │                  │
 ///                                  │  └── decided ──▶ apply ── events ──▶ event loops
 ///                                  └──── completions ────┘  └── dirty marks ──▶ feeds
-///     callers ── questions ──▶ read lanes        passwords ──▶ hash lanes
+///     callers ── questions ──▶ consensus (is this up to date?) ──▶ read lanes
+///     passwords ──▶ hash lanes
+///
+/// Every node of a cluster of three holds a replica of every shard, so every node answers from its
+/// own rows and tells its own sockets what it applied: between nodes an event travels once, as the
+/// log entry that it is.
 ///
 /// Every queue between them is bounded (``NodeLimits``). Production and the simulator run this very
 /// code; only the seams differ.
@@ -38,7 +43,7 @@ package final class ChatNode: NodePort {
     let signer: SignedLinks
     let mint: TokenMint
     let tickets = TicketBook()
-    let detours = Detours()
+    let detours = Detours(limit: NodeLimits.questionsMax)
     let sends: RateLimiter<UserID>
     let failedSignIns: RateLimiter<String>
     let uploadsUnderWay = Atomic<Int>(0)
@@ -53,7 +58,11 @@ package final class ChatNode: NodePort {
     private let waitingBytes = Atomic<Int>(0)
     private let directory: DataDirectory
     private let lanes: NodeLanes
-    private let consensusBox: InputBox<ConsensusLoop.Input>
+    let consensusBox: InputBox<ConsensusLoop.Input>
+    let shards: ShardMap
+    let cluster: ClusterLinks
+    let leadership = Leadership()
+    private let snapshots = Mutex<(source: SnapshotSource, fetcher: SnapshotFetcher)?>(nil)
     /// Ends the node's work for good: it takes nothing more, and the process is told to end.
     let fail: @Sendable (NodeFailure) -> Void
     private let hooks: Hooks
@@ -66,6 +75,8 @@ package final class ChatNode: NodePort {
         let feeds: any Lane
         let timer: any Lane
         let answers: any Lane
+        let exports: any Lane
+        let rebuild: any Lane
 
         init(_ scheduler: any Scheduler) {
             consensus = scheduler.lane("consensus")
@@ -73,16 +84,18 @@ package final class ChatNode: NodePort {
             feeds = scheduler.lane("feeds")
             timer = scheduler.lane("timer")
             answers = scheduler.lane("answers")
+            exports = scheduler.lane("exports")
+            rebuild = scheduler.lane("rebuild")
         }
     }
 
     /// What the outside learns of a node, on its lanes.
     package struct Hooks: Sendable {
-        /// Once: everything the log held is applied; the node may serve.
+        /// Once: the node has caught up with its cluster and may serve.
         package var ready: @Sendable () -> Void
         /// Once: the node has stopped itself and the process must end.
         package var failed: @Sendable (NodeFailure) -> Void
-        /// An error whose incident number a client was told.
+        /// An error whose incident number a client was told, or what an operator should know.
         package var incident: @Sendable (String) -> Void
 
         /// Hooks.
@@ -97,12 +110,15 @@ package final class ChatNode: NodePort {
         }
     }
 
-    /// Takes the data directory, recovers, and starts the lanes. Blocks on the disk.
+    /// Takes the data directory, recovers, and starts the lanes. Blocks on the disk. The directory
+    /// belongs to a cluster, see ``ClusterFormation``.
     ///
     /// - Throws: ``StartFailure`` with one message for the person at the terminal; the data are
     ///   untouched then.
     package init(_ configuration: NodeConfiguration, seams: NodeSeams, hooks: Hooks) throws {
-        let directory = try DataDirectory(configuration.directory, seams: seams)
+        let directory = try DataDirectory(
+            configuration.directory, number: configuration.cluster?.node ?? 1, seams: seams)
+        let shards = ShardMap(dataShards: configuration.dataShards)
         let lanes = NodeLanes(seams.scheduler)
         let consensusBox = InputBox<ConsensusLoop.Input>(
             limit: NodeLimits.proposalsMax, lane: lanes.consensus)
@@ -114,8 +130,10 @@ package final class ChatNode: NodePort {
             if !wasStopping { hooks.failed(failure) }
         }
         do {
-            (store, blobs) = try Self.openStores(
-                directory, configuration, seams, consensusBox, apply, hooks, fail)
+            let opening = NodeOpening(
+                directory: directory, configuration: configuration, seams: seams, shards: shards,
+                consensusBox: consensusBox, apply: apply, hooks: hooks, fail: fail)
+            (store, blobs, cluster) = try opening.open()
         } catch {
             directory.release()
             throw error
@@ -123,6 +141,7 @@ package final class ChatNode: NodePort {
         self.configuration = configuration
         self.seams = seams
         self.directory = directory
+        self.shards = shards
         self.lanes = lanes
         self.consensusBox = consensusBox
         self.apply = apply
@@ -130,10 +149,10 @@ package final class ChatNode: NodePort {
         self.meters = meters
         self.fail = fail
         self.hooks = hooks
-        let superblock = directory.superblock
-        signer = SignedLinks(key: superblock.key, clock: seams.clock)
+        let formation = cluster.formation
+        signer = SignedLinks(key: formation.key, clock: seams.clock)
         links = signer
-        mint = TokenMint(key: superblock.key)
+        mint = TokenMint(key: formation.key)
         nobody = PasswordHash.credential(
             password: "", salt: [UInt8](repeating: 0, count: PasswordHash.saltBytes),
             cost: configuration.passwordCost)
@@ -153,77 +172,48 @@ package final class ChatNode: NodePort {
         blobLanes = LanePool(
             name: "blob", count: 2, limit: NodeLimits.blobJobsMax, scheduler: seams.scheduler)
         facts = NodeFacts(
-            id: UserID(bytes: superblock.node)?.description ?? "", epoch: superblock.epoch,
+            id: UserID(bytes: directory.superblock.node)?.description ?? "",
+            epoch: formation.epoch,
             limits: limits, publicURL: configuration.publicURL)
-        start(hooks)
-    }
-
-    private static func openStores(
-        _ directory: DataDirectory, _ configuration: NodeConfiguration, _ seams: NodeSeams,
-        _ consensusBox: InputBox<ConsensusLoop.Input>, _ apply: InputBox<ApplyLoop.Input>,
-        _ hooks: Hooks, _ fail: @escaping @Sendable (NodeFailure) -> Void
-    ) throws -> (ShardStore, BlobStore) {
-        var opened: ShardStore?
-        do {
-            var tree = TreeOptions(keyspaces: KeySchema.all)
-            // A memtable takes 4 GiB at most, and more than twice this before writers wait.
-            tree.memtableBytes = min(configuration.memoryBudget / 8, 512 << 20)
-            tree.blockCacheBytes = configuration.memoryBudget / 2
-            var options = ShardStoreOptions(tree: tree)
-            options.replication.log = .init(segmentBytes: configuration.segmentBytes)
-            options.replication.raft.entryBytesMax = 2 * NodeLimits.entryBytesMax
-            options.replication.raft.unappliedBytesMax = NodeLimits.unappliedBytesMax
-            options.replication.seed = directory.superblock.incarnation
-            let incarnation = directory.superblock.incarnation
-            let store = try ShardStore.open(
-                fileSystem: seams.fileSystem, directory: directory.path,
-                scheduler: seams.scheduler, options: options,
-                shards: ShardMap.all.map { ($0, ShardMap.replica(of: $0, incarnation)) },
-                completed: { consensusBox.putCompletion(.logTurn($0)) },
-                installed: { positions in
-                    consensusBox.putCompletion(.installed(positions))
-                    apply.putCompletion(
-                        .installed(positions.map { (shard: $0.shard, index: $0.index) }))
-                },
-                onTreeFailure: { fail(.tree($0)) })
-            opened = store
-            let blobs = try BlobStore.open(
-                fileSystem: seams.fileSystem, directory: directory.blobPath, random: seams.random)
-            for damage in blobs.damage { hooks.incident("\(damage)") }
-            return (store, blobs)
-        } catch {
-            opened?.close()
-            throw StartFailure(
-                "\(error). Nothing was removed or repaired: restore the file from a copy of this "
-                    + "directory, or look at it with magpie-dump")
-        }
+        try start(hooks)
     }
 
     // MARK: Starting
 
-    private func start(_ hooks: Hooks) {
+    private func start(_ hooks: Hooks) throws {
         let worker = FeedWorker(node: self, lane: lanes.feeds)
         feeds.withLock { $0 = worker }
-        var behind: [GroupID: LogIndex] = [:]
-        for shard in ShardMap.all {
-            // The no-op of the new term comes after what the log held.
-            behind[shard] = (store.replicator.status(of: shard)?.lastIndex ?? 0) + 1
-        }
+        startSnapshots()
         let loop = ApplyLoop(
-            store: store, limits: configuration.limits, clock: seams.clock, behind: behind,
-            meters: meters, outlets: outlets(hooks, worker))
+            store: store, shards: shards, leadership: leadership, node: cluster.node,
+            limits: configuration.limits, clock: seams.clock, meters: meters,
+            outlets: outlets(worker))
         let consensus = ConsensusLoop(
-            replicator: store.replicator, clock: seams.clock,
-            release: { [store] in store.release($0) },
-            took: { [weak self] in _ = self?.waitingBytes.subtract($0, ordering: .relaxed) },
-            decided: { [apply] in apply.putCompletion(.decided($0)) }, failed: fail)
+            replicator: store.replicator, clock: seams.clock, shards: shards, cluster: cluster,
+            outlets: consensusOutlets(hooks, worker))
         apply.open { loop.take($0) }
         consensusBox.open { consensus.take($0) }
+        try cluster.attach(configuration.cluster?.name ?? "") { [consensusBox] event in
+            consensusBox.putCompletion(.peer(event))
+        }
         consensusBox.putCompletion(.tick)
         startTimers(loop)
+        awaitReadiness(hooks, worker)
     }
 
-    private func outlets(_ hooks: Hooks, _ worker: FeedWorker) -> ApplyLoop.Outlets {
+    /// The node serves once its rows hold everything that was acknowledged before it started.
+    private func awaitReadiness(_ hooks: Hooks, _ worker: FeedWorker) {
+        let barrier = ReadBarrier(shards: shards.all) { [weak self] error in
+            guard let self, !meters.isStopping.load(ordering: .relaxed) else { return }
+            guard error == nil else { return awaitReadiness(hooks, worker) }
+            meters.isReady.store(true, ordering: .releasing)
+            worker.start()
+            hooks.ready()
+        }
+        consensusBox.putCompletion(.read(barrier))
+    }
+
+    private func outlets(_ worker: FeedWorker) -> ApplyLoop.Outlets {
         ApplyLoop.Outlets(
             applied: { [consensusBox] in consensusBox.putCompletion(.applied($0)) },
             hasWork: { worker.note($0) },
@@ -231,21 +221,72 @@ package final class ChatNode: NodePort {
             checkLastSeen: { [weak self] in self?.checkLastSeen($0) },
             checkWatch: { [weak self] in self?.checkWatch($0, $1) },
             failed: fail,
-            caughtUp: { [meters] in
-                meters.isReady.store(true, ordering: .releasing)
-                worker.start()
-                hooks.ready()
-            })
+            installed: { [consensusBox] in consensusBox.putCompletion(.snapshotInstalled($0)) },
+            tellPresence: { [cluster] in cluster.tellAll(.presence($0)) })
+    }
+
+    private func consensusOutlets(
+        _ hooks: Hooks, _ worker: FeedWorker
+    ) -> ConsensusLoop.Outlets {
+        ConsensusLoop.Outlets(
+            release: { [store] in store.release($0) },
+            took: { [weak self] in _ = self?.waitingBytes.subtract($0, ordering: .relaxed) },
+            decided: { [apply] in apply.putCompletion(.decided($0)) }, failed: fail,
+            led: { [leadership] shard, isLed in
+                if leadership.note(shard, isLed: isLed), isLed { worker.noteLeadership() }
+            },
+            fetch: { [weak self] shard, node, _ in
+                self?.snapshots.withLock { $0 }?.fetcher.want(shard, from: node)
+            },
+            frame: { [weak self] node, frame in self?.take(frame, from: node) },
+            peers: { event in
+                switch event {
+                case .connected(let hello): hooks.incident("node \(hello.node) is connected")
+                case .disconnected(let node, _): hooks.incident("node \(node) is gone")
+                default: break
+                }
+            },
+            notice: hooks.incident)
+    }
+
+    private func startSnapshots() {
+        let source = SnapshotSource(
+            shards: shards, clock: seams.clock, lane: lanes.exports,
+            firstExport: seams.random.word() >> 8,
+            pin: { [apply] shard, answer in apply.putCompletion(.pin(shard, answer: answer)) },
+            send: { [cluster] in _ = cluster.send($0, to: $1) }, failed: fail)
+        let fetcher = SnapshotFetcher(
+            store: store, shards: shards, clock: seams.clock, lane: lanes.rebuild,
+            ask: { [cluster] in _ = cluster.send(.snapshotAsk($0), to: $1) },
+            install: { [apply] in apply.putCompletion(.install($0, $1, answer: $2)) },
+            notice: hooks.incident, failed: fail)
+        snapshots.withLock { $0 = (source, fetcher) }
+    }
+
+    /// Frames of other nodes that are not the consensus lane's.
+    private func take(_ frame: PeerFrame, from node: NodeNumber) {
+        switch frame {
+        case .snapshotAsk(let cursor):
+            snapshots.withLock { $0 }?.source.ask(cursor, from: node)
+        case .snapshotChunk, .snapshotRefused:
+            snapshots.withLock { $0 }?.fetcher.take(frame, from: node)
+        case .presence(let notes): _ = apply.put(.presenceNotes(node, notes))
+        case .typing(let conversation, let user): showTyping(conversation, user)
+        default: break
+        }
     }
 
     /// The consensus lane ticks every 50 ms, the apply lane every second.
     private func startTimers(_ loop: ApplyLoop) {
-        repeatedly(every: .milliseconds(50)) { [consensusBox] in
+        repeatedly(every: configuration.tick) { [consensusBox] in
             consensusBox.putCompletion(.tick)
         }
         repeatedly(every: .seconds(1)) { [apply] in apply.putCompletion(.tick) }
         repeatedly(every: .seconds(600)) { [weak self] in self?.moveStampsOn() }
         repeatedly(every: .seconds(5)) { [weak self] in self?.markBlobs() }
+        if !cluster.isAlone {
+            repeatedly(every: .seconds(1)) { [weak self] in self?.tellHowItIs() }
+        }
     }
 
     private func repeatedly(
@@ -258,12 +299,19 @@ package final class ChatNode: NodePort {
         }
     }
 
-    /// An empty batch to every data shard: an idle shard's time moves on too, so that what expires
-    /// can leave the disk.
+    /// An empty batch to every data shard that is led here: an idle shard's time moves on too, so
+    /// that what expires can leave the disk.
     private func moveStampsOn() {
-        for shard in ShardMap.all where shard != ShardMap.meta {
+        for shard in shards.all where shard != ShardMap.meta {
             consensusBox.putCompletion(.beat(shard))
         }
+    }
+
+    private func tellHowItIs() {
+        let gossip = PeerFrame.Gossip(
+            load: load, isReady: meters.isReady.load(ordering: .relaxed),
+            groupsLed: leadership.count, url: configuration.publicURL ?? "")
+        cluster.tellAll(.gossip(gossip))
     }
 
     /// Writes down how far the media volumes are durable, so that rot is told from a torn tail.
@@ -305,7 +353,11 @@ package final class ChatNode: NodePort {
     package func stop() {
         meters.isStopping.store(true, ordering: .relaxed)
         lanes.timer.stop()
+        cluster.detach()
         feeds.withLock { $0 }?.stop()
+        let (source, fetcher) = snapshots.withLock { ($0?.source, $0?.fetcher) }
+        source?.stop()
+        fetcher?.stop()
         hashers.stop()
         readers.stop()
         blobLanes.stop()
@@ -317,6 +369,7 @@ package final class ChatNode: NodePort {
         lanes.answers.stop()
         store.close()
         feeds.withLock { $0 = nil }
+        snapshots.withLock { $0 = nil }
         consensusBox.empty()
         apply.empty()
         directory.release()

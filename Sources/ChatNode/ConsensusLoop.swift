@@ -1,3 +1,4 @@
+import Bytes
 import ChatModel
 import Platform
 import RaftCore
@@ -16,174 +17,349 @@ struct Proposal: Sendable {
 
 /// A decided entry on its way to the apply lane, with the answers of those who proposed it here.
 struct DecidedEntry: Sendable {
+    /// Those who wait for consecutive commands of the entry.
+    struct Waiters: Sendable {
+        /// The number of their first command in the entry.
+        let offset: Int
+        let answers: [Answer<CommandResult>]
+    }
+
     let shard: GroupID
-    let index: LogIndex
-    let term: Term
-    /// Nil for entries that carry no commands.
-    let payload: [UInt8]?
-    let answers: [Answer<CommandResult>]
+    let entry: RaftCore.Entry
+    let waiters: [Waiters]
 }
 
-/// The consensus lane: proposals in, one log entry per shard and drain, decided entries out.
+/// The consensus lane: proposals in, one log entry per shard and drain, decided entries out; and
+/// everything that nodes say to each other about it.
 ///
 /// Batching is by waiting for the disk, not by a timer: while a turn of the log is being synced,
 /// proposals gather; the next turn takes them all. An entry is bounded by
 /// ``NodeLimits/entryBytesMax``, so a burst becomes several.
+///
+/// A command for a shard that another node leads goes there in one hop; its answer comes from the
+/// own apply lane, when the entry that holds it is applied *here*: so whoever was answered finds
+/// what they wrote on the node that answered, and `sent` stands in the right place among events.
 // Confined to the consensus lane.
 final class ConsensusLoop: @unchecked Sendable {
     enum Input: Sendable {
         case proposal(Proposal)
+        case read(ReadBarrier)
+        case peer(PeerEvent)
         case logTurn(LogCompletion)
         case installed([ShardPosition])
         case applied([(shard: GroupID, index: LogIndex)])
+        /// A shard's state came as a snapshot and is in the tree for good.
+        case snapshotInstalled(ShardPosition)
         /// An empty batch, so that an idle shard's stamp moves on.
         case beat(GroupID)
+        /// Leaderships go to other nodes, then `done` is called: a graceful stop begins.
+        case handOver(done: @Sendable () -> Void)
+        case admin(AdminRequest, Answer<AdminReply>)
         case tick
         /// The node stops: what is not decided by now is answered with that.
         case stop
     }
 
-    /// The answers of one entry, until it is decided.
-    private struct Pending {
-        let term: Term
-        let answers: [Answer<CommandResult>]
+    /// What the lane calls; all of it returns at once.
+    struct Outlets: Sendable {
+        let release: @Sendable ([ShardPosition]) -> Void
+        let took: @Sendable (Int) -> Void
+        let decided: @Sendable ([DecidedEntry]) -> Void
+        let failed: @Sendable (NodeFailure) -> Void
+        /// Leadership of shards came or went.
+        let led: @Sendable (GroupID, Bool) -> Void
+        /// A shard's state must be fetched from a node.
+        let fetch: @Sendable (GroupID, NodeNumber, LogIndex) -> Void
+        /// A frame that other lanes take care of.
+        let frame: @Sendable (NodeNumber, PeerFrame) -> Void
+        /// A node came or went, or was refused.
+        let peers: @Sendable (PeerEvent) -> Void
+        let notice: @Sendable (String) -> Void
     }
 
-    private let replicator: Replicator
-    private let clock: any Clock
-    private let release: @Sendable ([ShardPosition]) -> Void
-    private let took: @Sendable (Int) -> Void
-    private let decided: @Sendable ([DecidedEntry]) -> Void
-    private let failed: @Sendable (NodeFailure) -> Void
-    private var pending: [GroupID: [LogIndex: Pending]] = [:]
-    private var isStopped = false
+    /// Commands of one shard that stay together in one entry.
+    struct Unit {
+        /// Who is told what became of it.
+        enum Source {
+            case here([Proposal])
+            case node(NodeNumber, request: UInt64)
+        }
+
+        let commands: [[UInt8]]
+        let source: Source
+        let bytes: Int
+    }
+
+    /// Those who wait for one entry, until it is decided.
+    struct Pending {
+        let term: Term
+        let waiters: DecidedEntry.Waiters
+        let deadline: UInt64
+    }
+
+    let replicator: Replicator
+    let clock: any Clock
+    let outlets: Outlets
+    let cluster: ClusterLinks
+    let shards: ShardMap
+    var pending: [GroupID: [LogIndex: [Pending]]] = [:]
+    /// Entries whose waiters give up at a tick, in that order.
+    var deadlines: [(tick: UInt64, shard: GroupID, index: LogIndex)] = []
+    var isStopped = false
+    var tickCount: UInt64 = 0
+    var forwarding = Forwarding()
+    var reads = ReadDesk()
+    var keeper = MembershipKeeper()
+    var handOver: HandOver?
+    var encoder = RaftMessageEncoder()
+    /// Messages of this drain, by the node they go to.
+    var outgoing: [NodeNumber: ByteWriter] = [:]
 
     init(
-        replicator: Replicator, clock: any Clock,
-        release: @escaping @Sendable ([ShardPosition]) -> Void,
-        took: @escaping @Sendable (Int) -> Void,
-        decided: @escaping @Sendable ([DecidedEntry]) -> Void,
-        failed: @escaping @Sendable (NodeFailure) -> Void
+        replicator: Replicator, clock: any Clock, shards: ShardMap, cluster: ClusterLinks,
+        outlets: Outlets
     ) {
         self.replicator = replicator
         self.clock = clock
-        self.release = release
-        self.took = took
-        self.decided = decided
-        self.failed = failed
+        self.shards = shards
+        self.cluster = cluster
+        self.outlets = outlets
     }
 
     /// Takes a batch of inputs, in order.
     func take(_ inputs: [Input]) {
-        var batches: [GroupID: [Proposal]] = [:]
+        var units: [GroupID: [Unit]] = [:]
         var order: [GroupID] = []
         var bytes = 0
+        func add(_ unit: Unit, _ shard: GroupID) {
+            if units[shard] == nil { order.append(shard) }
+            units[shard, default: []].append(unit)
+        }
         for input in inputs {
             switch input {
             case .proposal(let proposal):
                 bytes += proposal.command.count
-                if batches[proposal.shard] == nil { order.append(proposal.shard) }
-                batches[proposal.shard, default: []].append(proposal)
+                add(Self.unit([proposal]), proposal.shard)
+            case .read(let barrier): open(barrier)
+            case .peer(let event):
+                if let (shard, unit) = take(event) { add(unit, shard) }
             case .logTurn(let completion): replicator.completed(completion)
-            case .installed(let positions): release(positions)
-            case .applied(let points):
-                for point in points { replicator.applied(group: point.shard, through: point.index) }
-            case .beat(let shard): propose([], to: shard, stampMs: clock.wallMilliseconds())
-            case .tick: replicator.tick()
+            case .installed(let positions): outlets.release(positions)
+            case .applied(let points): noteApplied(points)
+            case .snapshotInstalled(let position): install(position)
+            case .beat(let shard): beat(shard)
+            case .handOver(let done): handOver = HandOver(done: done)
+            case .admin(let request, let answer): answer(administer(request))
+            case .tick: tick()
             case .stop: isStopped = true
             }
         }
-        if bytes > 0 { took(bytes) }
-        for shard in order { propose(batches[shard] ?? [], to: shard) }
+        if bytes > 0 { outlets.took(bytes) }
+        for shard in order { propose(units[shard] ?? [], to: shard) }
         drain()
         if isStopped { abandon() }
     }
 
-    /// Cuts a shard's proposals into entries.
-    private func propose(_ proposals: [Proposal], to shard: GroupID) {
+    static func unit(_ proposals: [Proposal]) -> Unit {
+        let bytes = proposals.reduce(0) { $0 + $1.command.count }
+        return Unit(
+            commands: proposals.map(\.command), source: .here(proposals), bytes: bytes)
+    }
+
+    private func beat(_ shard: GroupID) {
+        guard replicator.status(of: shard)?.role == .leader else { return }
+        propose([Unit(commands: [], source: .here([]), bytes: 0)], to: shard)
+    }
+
+    private func tick() {
+        tickCount += 1
+        replicator.tick()
+        expirePending()
+        expireForwarded()
+        tickReads()
+        tickMembership()
+    }
+
+    private func noteApplied(_ points: [(shard: GroupID, index: LogIndex)]) {
+        for point in points {
+            replicator.applied(group: point.shard, through: point.index)
+            finishReads(of: point.shard, appliedThrough: point.index)
+        }
+    }
+
+    private func install(_ position: ShardPosition) {
+        _ = replicator.install(
+            position.shard, index: position.index, term: position.term,
+            configuration: position.configuration)
+        finishReads(of: position.shard, appliedThrough: position.index)
+    }
+
+    // MARK: Proposing
+
+    /// Cuts a shard's units into entries, or sends them where the shard is led.
+    func propose(_ units: [Unit], to shard: GroupID) {
+        guard replicator.status(of: shard)?.role == .leader,
+            !forwarding.mustQueue(shard, for: cluster.node)
+        else { return forward(units, of: shard) }
         let stampMs = clock.wallMilliseconds()
         var first = 0
-        while first < proposals.count {
+        while first < units.count {
             var bytes = 0
             var next = first
-            while next < proposals.count,
-                next == first || bytes + proposals[next].command.count <= NodeLimits.entryBytesMax
+            while next < units.count,
+                next == first || bytes + units[next].bytes <= NodeLimits.entryBytesMax
             {
-                bytes += proposals[next].command.count
+                bytes += units[next].bytes
                 next += 1
             }
-            propose(proposals[first..<next], to: shard, stampMs: stampMs)
+            append(units[first..<next], to: shard, stampMs: stampMs)
             first = next
         }
     }
 
-    private func propose(
-        _ proposals: ArraySlice<Proposal>, to shard: GroupID, stampMs: Milliseconds
-    ) {
-        let batch = CommandBatch(stampMs: stampMs, commands: proposals.map(\.command))
+    private func append(_ units: ArraySlice<Unit>, to shard: GroupID, stampMs: Milliseconds) {
+        let batch = CommandBatch(stampMs: stampMs, commands: units.flatMap(\.commands))
         switch replicator.propose(group: shard, payload: batch.encoded()) {
         case .accepted(let index, let term):
-            pending[shard, default: [:]][index] = Pending(
-                term: term, answers: proposals.map(\.answer))
-        case .rejected(let reason):
-            let error = Self.error(reason)
+            var offset = 0
+            for unit in units {
+                switch unit.source {
+                case .here(let proposals):
+                    wait(proposals.map(\.answer), for: (shard, index, term), offset: offset)
+                case .node(let node, let request):
+                    reply(request, .accepted(index: index, term: term, offset: offset), to: node)
+                }
+                offset += unit.commands.count
+            }
+        case .rejected(let reason): for unit in units { refuse(unit, of: shard, reason) }
+        }
+    }
+
+    /// Has answers wait for an entry.
+    func wait(
+        _ answers: [Answer<CommandResult>],
+        for entry: (shard: GroupID, index: LogIndex, term: Term), offset: Int
+    ) {
+        if answers.isEmpty { return }
+        let deadline = tickCount + ClusterLimits.proposalTicks
+        pending[entry.shard, default: [:]][entry.index, default: []].append(
+            Pending(
+                term: entry.term, waiters: .init(offset: offset, answers: answers),
+                deadline: deadline))
+        deadlines.append((deadline, entry.shard, entry.index))
+    }
+
+    private func refuse(_ unit: Unit, of shard: GroupID, _ reason: ProposeRejection) {
+        let outcome: PeerFrame.ForwardOutcome
+        switch reason {
+        case .unknownGroup, .notLeader, .transferring:
+            if case .here = unit.source { return park(unit, of: shard) }
+            outcome = .notLeader
+        case .tooLarge: outcome = .tooLarge
+        case .overloaded: outcome = .overloaded
+        case .stopped: outcome = .notLeader
+        }
+        switch unit.source {
+        case .node(let node, let request): reply(request, outcome, to: node)
+        case .here(let proposals):
+            let error = reason == .stopped ? Self.stopping : Self.error(outcome)
             for proposal in proposals { proposal.answer(.failure(error)) }
         }
     }
 
-    private static func error(_ reason: ProposeRejection) -> ServiceError {
-        switch reason {
-        case .unknownGroup, .notLeader:
+    static let stopping = ServiceError(
+        .unavailable, "the node is stopping", retryAfterMs: NodeLimits.retryMs)
+    static let unknownOutcome = ServiceError(
+        .noQuorum, "no majority of the shard's nodes answered in time: the outcome is unknown; "
+            + "send again with the same cid", retryAfterMs: NodeLimits.retryMs)
+
+    static func error(_ outcome: PeerFrame.ForwardOutcome) -> ServiceError {
+        switch outcome {
+        case .accepted: unknownOutcome
+        case .notLeader:
             ServiceError(
-                .unavailable, "the shard has no leader here yet", retryAfterMs: NodeLimits.retryMs)
+                .unavailable, "the shard has no leader yet", retryAfterMs: NodeLimits.retryMs)
         case .tooLarge: ServiceError(.tooLarge, "the request is too large for the log")
         case .overloaded: ChatNode.overloaded
-        case .stopped:
-            ServiceError(.unavailable, "the node is stopping", retryAfterMs: NodeLimits.retryMs)
         }
     }
 
+    // MARK: Deciding
+
     private func drain() {
         while true {
+            let didAsk = askReads()
             let output = replicator.drain()
             if let failure = output.failure {
                 isStopped = true
                 abandon()
-                failed(.log(failure))
+                outlets.failed(.log(failure))
                 return
             }
+            for change in output.roleChanges { note(change) }
             let entries = output.committed.map(decide)
-            if !entries.isEmpty { decided(entries) }
-            if !output.hasMore { return }
+            if !entries.isEmpty { outlets.decided(entries) }
+            for need in output.snapshotsNeeded {
+                outlets.fetch(need.group, ReplicaName.node(of: need.need.from), need.need.index)
+            }
+            takeReads(output)
+            for item in output.messages { say(item) }
+            if !output.hasMore, !didAsk { break }
         }
+        sendOutgoing()
+    }
+
+    private func note(_ change: GroupRoleChange) {
+        outlets.led(change.group, change.change.role == .leader)
     }
 
     private func decide(_ committed: CommittedEntry) -> DecidedEntry {
         let entry = committed.entry
-        var answers: [Answer<CommandResult>] = []
-        if let mine = pending[committed.group]?.removeValue(forKey: entry.index) {
+        var waiters: [DecidedEntry.Waiters] = []
+        for mine in pending[committed.group]?.removeValue(forKey: entry.index) ?? [] {
             if mine.term == entry.term {
-                answers = mine.answers
+                waiters.append(mine.waiters)
             } else {
-                for answer in mine.answers { answer(.failure(Self.error(.notLeader(leader: nil)))) }
+                // Another leader's entry took its place: it never will be.
+                for answer in mine.waiters.answers { answer(.failure(Self.error(.notLeader))) }
             }
         }
-        return DecidedEntry(
-            shard: committed.group, index: entry.index, term: entry.term,
-            payload: entry.kind == .command ? entry.payload : nil, answers: answers)
+        return DecidedEntry(shard: committed.group, entry: entry, waiters: waiters)
+    }
+
+    /// Those who waited too long are told that nobody knows.
+    private func expirePending() {
+        let due = deadlines.prefix { $0.tick <= tickCount }
+        if due.isEmpty { return }
+        for item in due {
+            let waiting = pending[item.shard]?[item.index] ?? []
+            if waiting.isEmpty { continue }
+            let left = waiting.filter { $0.deadline > tickCount }
+            pending[item.shard]?[item.index] = left.isEmpty ? nil : left
+            for late in waiting where late.deadline <= tickCount {
+                for answer in late.waiters.answers { answer(.failure(Self.unknownOutcome)) }
+            }
+        }
+        deadlines.removeFirst(due.count)
     }
 
     /// The log is dead or the node stops: what was proposed may or may not be on disk.
     private func abandon() {
-        let unknown = ServiceError(
-            .noQuorum, "the outcome is unknown; send again with the same cid",
-            retryAfterMs: NodeLimits.retryMs)
         for shard in pending.keys.sorted() {
             let entries = pending[shard] ?? [:]
             for index in entries.keys.sorted() {
-                for answer in entries[index]?.answers ?? [] { answer(.failure(unknown)) }
+                for waiting in entries[index] ?? [] {
+                    for answer in waiting.waiters.answers {
+                        answer(.failure(Self.unknownOutcome))
+                    }
+                }
             }
         }
         pending = [:]
+        deadlines = []
+        abandonForwarded()
+        abandonReads()
+        handOver?.finish()
+        handOver = nil
     }
 }

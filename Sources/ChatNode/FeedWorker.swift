@@ -8,6 +8,9 @@ import Platform
 /// ignores what it has heard; the dirty mark goes once every touch is committed. The marks are
 /// rows, so nothing is forgotten by a crash, and what waits here in memory is bounded: above the
 /// limit the rows are scanned again once there is room.
+///
+/// The node that leads a conversation's shard does its work. A new leader scans for what the last
+/// one left; when two believe that they lead, both do it, and it is done once.
 // Confined to `lane`: every method but `init` and `note` runs there.
 final class FeedWorker: @unchecked Sendable {
     enum Input: Sendable {
@@ -52,14 +55,28 @@ final class FeedWorker: @unchecked Sendable {
         lane.stop()
     }
 
+    /// This node leads a shard that it did not lead before: others' work may be left in it.
+    func noteLeadership() {
+        lane.submit { [self] in
+            mustScan = true
+            hasMissed = true
+            schedule(after: Self.coalescing)
+        }
+    }
+
     /// A conversation has work; from any thread. When there is no room the scan finds it later.
     func note(_ conversation: ConversationID) {
+        guard isOwn(conversation) else { return }
         if mailbox?.put(.dirty(conversation)) == false {
             lane.submit { [self] in
                 mustScan = true
                 hasMissed = true
             }
         }
+    }
+
+    private func isOwn(_ conversation: ConversationID) -> Bool {
+        node.leadership.leads(node.shards.shard(of: conversation.slot))
     }
 
     private func take(_ inputs: [Input]) {
@@ -79,6 +96,7 @@ final class FeedWorker: @unchecked Sendable {
     }
 
     private func enqueue(_ conversation: ConversationID) {
+        guard isOwn(conversation) else { return }
         guard waiting.count < NodeLimits.dirtyConversationsMax else {
             mustScan = true
             hasMissed = true

@@ -1,5 +1,6 @@
 package import ChatModel
 package import Platform
+import Replication
 package import Secrets
 
 /// What a node is told at start. Everything else is derived.
@@ -20,6 +21,12 @@ package struct NodeConfiguration: Sendable {
     package var hashLanes = 2
     /// Bytes of one log segment.
     package var segmentBytes = 32 << 20
+    /// The cluster it is a part of; nil: it is alone.
+    package var cluster: ClusterConfiguration?
+    /// Shards beside the meta shard; fixed when the directory is made.
+    package var dataShards: UInt32 = 16
+    /// The clockwork of consensus: heartbeats every two ticks, elections after 12 to 24 without.
+    package var tick = Duration.milliseconds(50)
 
     /// The defaults, in `directory`.
     package init(directory: String) {
@@ -37,16 +44,19 @@ package struct NodeSeams: Sendable {
     package var random: any RandomSource
     /// Threads.
     package var scheduler: any Scheduler
+    /// Other nodes; nil for a node without a cluster.
+    package var peers: PeerPort?
 
     /// The world.
     package init(
         fileSystem: any FileSystem, clock: any Clock, random: any RandomSource,
-        scheduler: any Scheduler
+        scheduler: any Scheduler, peers: PeerPort? = nil
     ) {
         self.fileSystem = fileSystem
         self.clock = clock
         self.random = random
         self.scheduler = scheduler
+        self.peers = peers
     }
 }
 
@@ -61,7 +71,7 @@ enum NodeLimits {
     static let unappliedBytesMax = 8 << 20
     /// Inputs that wait for the apply lane, completions apart.
     static let applyInputsMax = 65_536
-    /// Questions that wait for a read lane.
+    /// Questions that wait for a read lane, and changes that wait behind another of their user.
     static let questionsMax = 16_384
     /// Sign-ins and registrations that wait for a hash lane.
     static let hashesMax = 4_096

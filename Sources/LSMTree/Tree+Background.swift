@@ -9,7 +9,8 @@ extension Tree {
 
     // MARK: Flush (install lane)
 
-    /// Writes the oldest frozen memtable as tables and installs them with the cut's state.
+    /// Writes the oldest frozen memtable as tables and installs them, and those of an ingest, with
+    /// the cut's state.
     func flushOldest() {
         let work = state.withLock { state -> (FrozenMemtable, View)? in
             guard state.failure == nil, !state.isClosed, let frozen = state.view.frozen.last else {
@@ -20,7 +21,7 @@ extension Tree {
         guard let (frozen, view) = work else { return }
         do throws(TableError) {
             guard let tables = try flush(frozen.memtable, view) else { return }
-            let added = tables.map { (level: 0, table: $0) }
+            let added = (tables + frozen.ingested).map { (level: 0, table: $0) }
             guard install(remove: [], add: added, frozen: frozen) else { return }
             noteSpace(isShort: false)
         } catch {

@@ -9,7 +9,8 @@ import Synchronization
 /// owner replays its own log from exactly there.
 ///
 /// Who may call what:
-/// - ``apply(_:)`` and ``cut(state:installed:)``: one thread at a time, the writes' owner; no I/O.
+/// - ``apply(_:)``, ``cut(state:installed:)``, ``install(_:state:memtableState:installed:)``: one
+///   thread at a time, the writes' owner; no I/O.
 /// - ``snapshot()`` and everything on a snapshot: any thread. Reads may block on the disk.
 /// - Two lanes of the tree's own: the *install lane* flushes frozen memtables and is the only one
 ///   to write the manifest and to change the set of tables; the *compaction lane* merges tables
@@ -36,6 +37,10 @@ package final class Tree: Sendable {
         var compactionDebt: UInt64 = 0
         /// Set while a full disk holds up flush or compaction.
         var isOutOfSpace = false
+        /// Ranges that open ingests will replace, by the ingest's number.
+        var openIngests: [UInt64: RangeTombstoneSet] = [:]
+        /// Ingests begun so far.
+        var ingestCount: UInt64 = 0
     }
 
     let options: TreeOptions
@@ -46,9 +51,10 @@ package final class Tree: Sendable {
     let installLane: any Lane
     let compactionLane: any Lane
     let onFailure: @Sendable (TreeError) -> Void
-    /// All rows up to here are in the memtables or tables, and visible.
-    private let published: Atomic<SequenceNumber>
-    private let isWriting = Atomic<Bool>(false)
+    /// All rows up to here are in the memtables or tables, and visible; those of an ingest as soon
+    /// as it is installed.
+    let published: Atomic<SequenceNumber>
+    let isWriting = Atomic<Bool>(false)
     private let horizon = Atomic<UInt64>(0)
 
     init(
@@ -82,7 +88,8 @@ package final class Tree: Sendable {
         if batch.isEmpty { return }
         let wasWriting = isWriting.exchange(true, ordering: .acquiring)
         precondition(!wasWriting, "one thread at a time applies batches")
-        let memtable = state.withLock { $0.view.active }
+        let (memtable, ingests) = state.withLock { ($0.view.active, $0.openIngests) }
+        if !ingests.isEmpty { Self.checkApart(batch, ingests.values) }
         let last = published.load(ordering: .relaxed)
         precondition(
             last < InternalKey.sequenceMax - UInt64(batch.count), "sequences have 56 bits")
@@ -106,11 +113,11 @@ package final class Tree: Sendable {
         }
     }
 
-    /// Tables in the fullest level 0. Reads visit each of them: when there are many more than
-    /// `levelZeroTables` of the options, writes come faster than compaction and the owner should
-    /// refuse some.
+    /// Tables in the fullest level 0, those of one ingest counted once. Reads visit each of them:
+    /// when there are many more than `levelZeroTables` of the options, writes come faster than
+    /// compaction and the owner should refuse some.
     package var levelZeroTables: Int {
-        state.withLock { $0.view.keyspaces.map { $0.levels[0].count }.max() ?? 0 }
+        state.withLock { $0.view.keyspaces.map(\.levelZeroRuns).max() ?? 0 }
     }
 
     /// Freezes all keyspaces at this batch boundary. In the background the rows become tables, and
@@ -124,19 +131,22 @@ package final class Tree: Sendable {
         precondition(!wasWriting, "the thread that applies makes the cuts")
         let last = published.load(ordering: .relaxed)
         let fresh = Memtable(keyspaceCount: options.keyspaces.count, firstSequence: last + 1)
-        state.withLock { state in
-            precondition(
-                state.view.frozen.count < options.frozenMemtablesMax, "a cut needs canCut")
-            let frozen = FrozenMemtable(
-                memtable: state.view.active, lastSequence: last, state: bytes,
-                installed: installed)
-            state.view = View(
-                active: fresh, frozen: [frozen] + state.view.frozen,
-                keyspaces: state.view.keyspaces)
-            state.counters.cuts += 1
-        }
+        state.withLock { freeze(&$0, last: last, bytes: bytes, next: fresh, installed) }
         isWriting.store(false, ordering: .releasing)
         installLane.submit { [weak self] in self?.flushOldest() }
+    }
+
+    /// Queues the active memtable for its flush and has `next` take writes.
+    func freeze(
+        _ state: inout State, last: SequenceNumber, bytes: [UInt8], next: Memtable,
+        _ installed: @escaping @Sendable ([UInt8]) -> Void
+    ) {
+        precondition(state.view.frozen.count < options.frozenMemtablesMax, "a cut needs canCut")
+        let frozen = FrozenMemtable(
+            memtable: state.view.active, lastSequence: last, state: bytes, installed: installed)
+        state.view = View(
+            active: next, frozen: [frozen] + state.view.frozen, keyspaces: state.view.keyspaces)
+        state.counters.cuts += 1
     }
 
     /// The state of the newest cut that is durable; nil when there is none.

@@ -33,9 +33,7 @@ final class NodeHost: GatewayHost {
     }
 
     /// Sockets against what one node takes.
-    func load() -> Double {
-        min(1, Double(node.meters.sockets.load(ordering: .relaxed)) / 50_000)
-    }
+    func load() -> Double { node.load }
 
     func randomSeed() -> UInt64 { random.word() }
 

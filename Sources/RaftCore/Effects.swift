@@ -9,6 +9,15 @@ package struct Effects: Sendable {
     package var logReads: [LogRead] = []
     /// Changes of role since the last time.
     package var roleChanges: [RoleChange] = []
+    /// Reads that may be answered, by ascending position.
+    package var reads: [ReadGrant] = []
+    /// Leadership was lost: the reads at positions up to this one that have not been granted, here
+    /// or before, never will be. 0: none was lost.
+    package var readsLost: UInt64 = 0
+    /// States to be fetched and given to ``Replica/install(index:term:configuration:)``. The leader
+    /// repeats its offer until it is taken up, and each offer is told: needs that come while a
+    /// state is being fetched are of no interest.
+    package var snapshotsNeeded: [SnapshotNeed] = []
 
     /// An empty buffer.
     package init() {}
@@ -19,6 +28,9 @@ package struct Effects: Sendable {
         committed.removeAll(keepingCapacity: true)
         logReads.removeAll(keepingCapacity: true)
         roleChanges.removeAll(keepingCapacity: true)
+        reads.removeAll(keepingCapacity: true)
+        readsLost = 0
+        snapshotsNeeded.removeAll(keepingCapacity: true)
     }
 }
 
@@ -61,6 +73,9 @@ package struct StoreWrite: Equatable, Sendable {
     package let ticket: StoreTicket
     /// The new hard state, when it changed.
     package let hardState: HardState?
+    /// When set, the log forgets every entry it holds and goes on after this base, before it takes
+    /// the entries of this write: a snapshot was installed.
+    package let reset: LogBase?
     /// Consecutive entries; they replace whatever the log holds from the first one's index on.
     package let entries: [Entry]
 }
@@ -77,23 +92,4 @@ package struct LogRead: Equatable, Sendable {
     package let last: LogIndex
     /// About how many bytes are of use.
     package let bytesMax: Int
-}
-
-/// The answer to a proposal.
-package enum ProposalOutcome: Equatable, Sendable {
-    /// It stands in the leader's log here. It may still be replaced by another leader: only an
-    /// entry with this index *and* term that comes out committed is this proposal.
-    case accepted(index: LogIndex, term: Term)
-    /// It stands nowhere and never will.
-    case rejected(ProposalRejection)
-}
-
-/// Why a proposal was refused.
-package enum ProposalRejection: Equatable, Sendable {
-    /// Another replica leads, or nobody known.
-    case notLeader(leader: ReplicaID?)
-    /// The payload is larger than the limit.
-    case tooLarge(limit: Int)
-    /// Too many bytes wait to be committed or applied; try again later.
-    case overloaded
 }

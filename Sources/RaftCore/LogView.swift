@@ -14,6 +14,14 @@ package struct LogView: Sendable {
         let term: Term
     }
 
+    /// A configuration and the entry that brought it.
+    package struct Change: Equatable, Sendable {
+        /// Where it stands.
+        package let index: LogIndex
+        /// What counts from there on.
+        package let configuration: Configuration
+    }
+
     /// The last entry that is no longer there.
     package private(set) var baseIndex: LogIndex
     /// Its term.
@@ -22,6 +30,8 @@ package struct LogView: Sendable {
     package private(set) var lastIndex: LogIndex
     /// Bytes of cached entries, by ``Entry/cost``.
     private(set) var cachedBytes = 0
+    /// The configurations above the base, ascending; they stay when their payloads go.
+    package private(set) var changes: [Change] = []
     private var runs: [TermRun] = []
     /// Cached entries; those before `head` are released and wait to be squeezed out.
     private var cache: [Entry] = []
@@ -75,7 +85,8 @@ package struct LogView: Sendable {
     /// Adds the next entry; its payload is kept unless `keepsPayload` is false (then no payload
     /// before it may be kept either: the cache is a tail).
     ///
-    /// - Precondition: the index is the next one, the term does not go back.
+    /// - Precondition: the index is the next one, the term does not go back, a configuration can
+    ///   be decoded.
     package mutating func append(_ entry: Entry, keepsPayload: Bool = true) {
         precondition(entry.index == lastIndex + 1, "entries follow one another")
         precondition(entry.term >= lastTerm, "terms do not go back along the log")
@@ -83,6 +94,12 @@ package struct LogView: Sendable {
             runs.append(TermRun(first: entry.index, term: entry.term))
         }
         lastIndex = entry.index
+        if entry.kind == .configuration {
+            guard let configuration = Configuration.decode(entry.payload) else {
+                preconditionFailure("a configuration entry holds a configuration")
+            }
+            changes.append(Change(index: entry.index, configuration: configuration))
+        }
         if keepsPayload {
             cache.append(entry)
             cachedBytes += entry.cost
@@ -97,6 +114,7 @@ package struct LogView: Sendable {
     package mutating func truncate(from first: LogIndex) {
         precondition(first > baseIndex, "the base cannot be cut")
         guard first <= lastIndex else { return }
+        while let last = changes.last, last.index >= first { changes.removeLast() }
         while cache.count > head, lastIndex >= first {
             cachedBytes -= cache.removeLast().cost
             lastIndex -= 1
@@ -131,6 +149,7 @@ package struct LogView: Sendable {
         let holding = run(holding: index)
         let term = runs[holding].term
         releasePayloads(through: index)
+        changes.removeAll { $0.index <= index }
         runs.removeFirst(holding)
         if index == lastIndex {
             runs.removeAll()
@@ -141,6 +160,16 @@ package struct LogView: Sendable {
         }
         baseIndex = index
         baseTerm = term
+    }
+
+    /// Forgets everything: the log goes on after `base`.
+    mutating func reset(to base: LogBase) {
+        self = LogView(baseIndex: base.index, baseTerm: base.term)
+    }
+
+    /// The newest configuration at or below `index`; nil when it is that of the base.
+    func change(at index: LogIndex) -> Change? {
+        changes.last { $0.index <= index }
     }
 
     /// The highest index at or below `index` whose term is at most `term`, never below the base:

@@ -26,8 +26,9 @@ package struct Message: Equatable, Sendable {
         case preVote(lastIndex: LogIndex, lastTerm: Term)
         /// The answer to a pre-vote.
         case preVoteReply(isGranted: Bool)
-        /// "Vote for me in this term."
-        case vote(lastIndex: LogIndex, lastTerm: Term)
+        /// "Vote for me in this term." `isTransfer`: the leader wants it so, hence whoever hears
+        /// that leader may still grant.
+        case vote(lastIndex: LogIndex, lastTerm: Term, isTransfer: Bool)
         /// The answer to a vote; a grant is on the voter's disk.
         case voteReply(isGranted: Bool)
         /// Entries that follow `previousIndex`, which must have `previousTerm`; and how far the
@@ -39,9 +40,55 @@ package struct Message: Equatable, Sendable {
         /// The follower's log does not hold `previousIndex` with its term; it may agree up to
         /// (`hintIndex`, `hintTerm`).
         case appendRejected(previousIndex: LogIndex, hintIndex: LogIndex, hintTerm: Term)
-        /// "I lead." `commit` is never past what this follower is known to hold.
-        case heartbeat(commit: LogIndex)
-        /// "I follow." Never waits for the disk.
-        case heartbeatReply
+        /// "I lead." `commit` is never past what this follower is known to hold; `read` is the
+        /// newest closed position of reads; every member holds the log up to `floor`.
+        case heartbeat(commit: LogIndex, read: UInt64, floor: LogIndex)
+        /// "I follow", with the position the heartbeat carried. Never waits for the disk.
+        case heartbeatReply(read: UInt64)
+        /// "What you need is gone from my log: fetch the state as of this entry or a later one."
+        case snapshotOffer(index: LogIndex, term: Term)
+        /// "Campaign at once: you are to lead."
+        case timeoutNow
+    }
+}
+
+extension Message {
+    /// False for bytes no replica would send: no sender, absurd terms and indexes, entries out of
+    /// order, from a later term or of no kind, configurations that are none.
+    var isCoherent: Bool {
+        guard from != 0, term < Term.max / 2 else { return false }
+        switch body {
+        case .append(let previousIndex, let previousTerm, let entries, _):
+            guard previousTerm <= term, previousIndex < LogIndex.max / 2 else { return false }
+            return Self.areCoherent(entries, after: previousIndex, previousTerm, in: term)
+        case .snapshotOffer(let index, let offeredTerm):
+            return index > 0 && index < LogIndex.max / 2 && offeredTerm <= term
+        default: return true
+        }
+    }
+
+    private static func areCoherent(
+        _ entries: [Entry], after previousIndex: LogIndex, _ previousTerm: Term, in term: Term
+    ) -> Bool {
+        var lastIndex = previousIndex
+        var lastTerm = previousTerm
+        for entry in entries {
+            guard entry.index == lastIndex + 1, entry.kind.rawValue != 0 else { return false }
+            guard entry.term >= lastTerm, entry.term <= term else { return false }
+            if entry.kind == .configuration, Configuration.decode(entry.payload) == nil {
+                return false
+            }
+            lastIndex = entry.index
+            lastTerm = entry.term
+        }
+        return true
+    }
+
+    /// True for what only the leader of the term says.
+    var isFromLeader: Bool {
+        switch body {
+        case .append, .heartbeat, .snapshotOffer, .timeoutNow: true
+        default: false
+        }
     }
 }

@@ -9,6 +9,20 @@ package typealias LogIndex = UInt64
 /// votes are replica ids.
 package typealias ReplicaID = UInt64
 
+/// Where a log begins: the last entry that is no longer there.
+package struct LogBase: Equatable, Sendable {
+    /// Its position.
+    package let index: LogIndex
+    /// Its term.
+    package let term: Term
+
+    /// A base from its parts.
+    package init(index: LogIndex, term: Term) {
+        self.index = index
+        self.term = term
+    }
+}
+
 /// What a replica must never forget: it stands on disk before any message that reveals it leaves.
 package struct HardState: Equatable, Sendable {
     /// The newest term seen.
@@ -23,8 +37,7 @@ package struct HardState: Equatable, Sendable {
     }
 }
 
-/// What an entry means to Raft. The core only knows these; other bytes pass through untouched, so
-/// later kinds (configuration changes) need no new log format.
+/// What an entry means to Raft. The core only knows these; other bytes pass through untouched.
 package struct EntryKind: Equatable, Sendable {
     /// The byte on disk and on the wire; 0 is never valid.
     package let rawValue: UInt8
@@ -38,6 +51,8 @@ package struct EntryKind: Equatable, Sendable {
     package static let noop = EntryKind(rawValue: 1)
     /// A command for the state machine, opaque here.
     package static let command = EntryKind(rawValue: 2)
+    /// An encoded ``Configuration``, which counts from when it is appended.
+    package static let configuration = EntryKind(rawValue: 3)
 }
 
 /// One entry of a group's log.
@@ -67,40 +82,6 @@ package struct Entry: Equatable, Sendable {
     package static let overhead = 32
 }
 
-/// Who votes in a group. A value: later changes of membership replace it.
-package struct Configuration: Equatable, Sendable {
-    /// The voters, ascending, each once.
-    package let voters: [ReplicaID]
-
-    /// A configuration of `voters` in any order.
-    ///
-    /// - Precondition: at least one voter, none twice.
-    package init(voters: [ReplicaID]) {
-        let sorted = voters.sorted()
-        precondition(!sorted.isEmpty, "a group needs a voter")
-        for index in sorted.indices.dropFirst() {
-            precondition(sorted[index - 1] != sorted[index], "a voter stands twice")
-        }
-        self.voters = sorted
-    }
-
-    /// Votes that decide: more than half.
-    package var quorum: Int { voters.count / 2 + 1 }
-
-    /// The place of a voter in ``voters``; nil for a stranger.
-    package func position(of replica: ReplicaID) -> Int? {
-        voters.firstIndex(of: replica)
-    }
-
-    /// The highest index that a quorum has reached, given each voter's own in the order of
-    /// ``voters``: the quorum-th largest.
-    package func quorumIndex(_ reached: [LogIndex]) -> LogIndex {
-        precondition(reached.count == voters.count, "one index for each voter")
-        if reached.count == 1 { return reached[0] }
-        return reached.sorted(by: >)[quorum - 1]
-    }
-}
-
 /// Times in ticks and limits in bytes. The driver decides how long a tick is.
 package struct RaftOptions: Sendable {
     /// Ticks without a leader before an election; drawn anew each time from this to twice this.
@@ -119,6 +100,8 @@ package struct RaftOptions: Sendable {
     package var cacheBytesMax = 4 << 20
     /// Bytes of committed entries handed out at once.
     package var committedBytesMax = 8 << 20
+    /// Reads that wait for the confirmation of their leader.
+    package var readsMax = 16_384
 
     /// The defaults.
     package init() {}

@@ -25,11 +25,17 @@ extension Replica {
     private mutating func replace(with entries: ArraySlice<Entry>) {
         guard let first = entries.first else { return }
         precondition(first.index > commitIndex, "a decided entry is never replaced")
+        var isConfigured = false
         if first.index <= log.lastIndex {
             storage.clip(from: first.index)
             log.truncate(from: first.index)
+            isConfigured = true
         }
-        for entry in entries { log.append(entry) }
+        for entry in entries {
+            log.append(entry)
+            if entry.kind == .configuration { isConfigured = true }
+        }
+        if isConfigured { adoptConfiguration() }
     }
 
     /// Says where the logs may still agree: the highest own entry whose term is not past the

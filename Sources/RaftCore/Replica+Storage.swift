@@ -33,6 +33,11 @@ struct StorageState: Sendable {
     /// Messages that wait for a write not taken yet.
     var heldBack: [Message] = []
     var nextTicket: UInt64 = 1
+    /// The log is to forget what it holds and go on after this, with the next write.
+    var reset: LogBase?
+
+    /// Messages that wait for one write at most. Past it they are dropped, as a network may.
+    static let heldBackMax = 1_024
 
     init(hardState: HardState, lastIndex: LogIndex) {
         writtenIndex = lastIndex
@@ -49,6 +54,29 @@ struct StorageState: Sendable {
             pending[position].lastIndex = min(pending[position].lastIndex, first - 1)
         }
     }
+
+    /// The log begins after `base` now, which a snapshot holds durably. Nothing under way attests
+    /// an entry that is gone: without the tail it is clipped, and what is below the base counts for
+    /// nothing. The disk's log is reset unless it goes through the base without a gap.
+    mutating func install(_ base: LogBase, keepsTail: Bool) {
+        if !keepsTail { clip(from: base.index + 1) }
+        if !keepsTail || writtenIndex < base.index { reset = base }
+        writtenIndex = max(writtenIndex, base.index)
+        durableIndex = max(durableIndex, base.index)
+    }
+
+    /// Adds to messages that wait for a write. What is acknowledged to one leader is acknowledged
+    /// once, up to the highest index.
+    static func hold(_ message: Message, in list: inout [Message]) {
+        if case .appendReply(let match) = message.body, let last = list.last,
+            case .appendReply(let earlier) = last.body, last.to == message.to,
+            last.term == message.term
+        {
+            if match > earlier { list[list.count - 1] = message }
+        } else if list.count < heldBackMax {
+            list.append(message)
+        }
+    }
 }
 
 extension Replica {
@@ -58,6 +86,7 @@ extension Replica {
     /// True when ``takeWrite()`` would give a write.
     package var hasWrite: Bool {
         hardState != storage.writtenHardState || storage.writtenIndex < log.lastIndex
+            || storage.reset != nil
     }
 
     /// What the log must hold now; nil when it holds everything or was given it. All that has
@@ -72,6 +101,8 @@ extension Replica {
         storage.nextTicket += 1
         storage.writtenIndex += LogIndex(entries.count)
         storage.writtenHardState = hardState
+        let reset = storage.reset
+        storage.reset = nil
         var replies: [Message] = []
         // What was held back may speak of the last entry: it waits for the write that has it.
         if storage.writtenIndex == log.lastIndex { swap(&replies, &storage.heldBack) }
@@ -79,7 +110,7 @@ extension Replica {
             StorageState.Pending(
                 ticket: ticket, hardState: newState, lastIndex: storage.writtenIndex,
                 replies: replies))
-        return StoreWrite(ticket: ticket, hardState: newState, entries: entries)
+        return StoreWrite(ticket: ticket, hardState: newState, reset: reset, entries: entries)
     }
 
     /// Notes that the write with `ticket`, and thus every one before it, is on disk. Tickets of
@@ -87,17 +118,20 @@ extension Replica {
     package mutating func stored(_ ticket: StoreTicket) {
         guard ticket.replica == id else { return }
         precondition(ticket.number < storage.nextTicket, "the ticket was never given")
-        let done = storage.pending.prefix { $0.ticket.number <= ticket.number }
-        guard !done.isEmpty else { return }
-        for write in done {
-            storage.durableIndex = max(storage.durableIndex, write.lastIndex)
-            if let state = write.hardState { storage.durableHardState = state }
-            outbox.append(contentsOf: write.replies)
+        var done = 0
+        while done < storage.pending.count, storage.pending[done].ticket.number <= ticket.number {
+            storage.durableIndex = max(storage.durableIndex, storage.pending[done].lastIndex)
+            if let state = storage.pending[done].hardState { storage.durableHardState = state }
+            outbox.append(contentsOf: storage.pending[done].replies)
+            done += 1
         }
-        storage.pending.removeFirst(done.count)
+        guard done > 0 else { return }
+        storage.pending.removeFirst(done)
         if role == .candidate, storage.durableHardState == hardState { count(true, from: id) }
-        if role == .leader, let own = configuration.position(of: id) {
-            progress[own].match = max(progress[own].match, storage.durableIndex)
+        if role == .leader {
+            if let own = configuration.place(of: id) {
+                progress[own].match = max(progress[own].match, storage.durableIndex)
+            }
             advanceCommit()
         }
         releasePayloads()
@@ -108,9 +142,9 @@ extension Replica {
     mutating func sendWhenDurable(_ body: Message.Body, to peer: ReplicaID, term: Term? = nil) {
         let message = Message(from: id, to: peer, term: term ?? self.term, body: body)
         if hasWrite {
-            storage.heldBack.append(message)
+            StorageState.hold(message, in: &storage.heldBack)
         } else if let last = storage.pending.indices.last {
-            storage.pending[last].replies.append(message)
+            StorageState.hold(message, in: &storage.pending[last].replies)
         } else {
             outbox.append(message)
         }

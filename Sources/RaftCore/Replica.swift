@@ -4,7 +4,7 @@ import Bytes
 /// its own; a copy is a checkpoint.
 ///
 /// **How to drive it.** Feed it inputs (``tick()``, ``receive(_:)``, ``propose(_:kind:)``,
-/// ``stored(_:)``, ``applied(through:)``, …). Then take what it wants done:
+/// ``stored(_:)``, ``applied(through:)``, ``requestRead()``, …). Then take what it wants done:
 /// ``takeEffects(into:)`` — messages to send now, committed entries — at any time, and
 /// ``takeWrite()`` — what the log must hold — when the log can take a write. Writes are performed
 /// in order and answered with ``stored(_:)``; several may be under way.
@@ -22,7 +22,7 @@ package struct Replica: Sendable {
     package let id: ReplicaID
     /// Limits and times.
     package let options: RaftOptions
-    /// Who votes.
+    /// Who belongs to the group: the newest configuration in the log, decided or not.
     package internal(set) var configuration: Configuration
     /// Term and vote, as they are in memory.
     package internal(set) var hardState: HardState
@@ -38,15 +38,27 @@ package struct Replica: Sendable {
     package internal(set) var handedOut: LogIndex
     /// Entries up to here are applied.
     package internal(set) var appliedIndex: LogIndex
+    /// To whom this leader is handing leadership.
+    package internal(set) var transferTarget: ReplicaID?
+    /// Ticks since a leader was heard from; 0 on a leader.
+    package internal(set) var ticksSinceLeaderHeard = 0
 
+    /// The configuration as of the log's base.
+    var baseConfiguration: Configuration
     var generator: SplitMix64
     var electionElapsed = 0
     var electionTimeout = 0
     var heartbeatElapsed = 0
-    /// A candidate's count, in the order of the voters.
+    /// A candidate's count, in the order of the members.
     var votes: [Bool?] = []
-    /// A leader's view of the voters, in their order, itself included.
+    /// A leader's view of the members, in their order, itself included when it is one.
     var progress: [Progress] = []
+    /// A leader's ticks since it was elected.
+    var ticksLed = 0
+    var transferElapsed = 0
+    /// What the leader of the term last told of the members' logs; 0 when it has not.
+    var toldFloor: LogIndex = 0
+    var reads = ReadQueue()
     /// Bytes of own entries above the applied index.
     var unappliedBytes = 0
     var storage: StorageState
@@ -54,10 +66,15 @@ package struct Replica: Sendable {
     var outbox: [Message] = []
     var logReads: [LogRead] = []
     var roleChanges: [RoleChange] = []
+    var readGrants: [ReadGrant] = []
+    var readsLost: UInt64 = 0
+    var snapshotsNeeded: [SnapshotNeed] = []
 
     /// A replica as its disk tells: hard state and log (a fresh one: the defaults). Entries up to
     /// `applied` are in the state machine.
     ///
+    /// - Parameter configuration: as of the log's base; those that the log brings above it count.
+    ///   One without voters for a replica that waits to be let into a group.
     /// - Parameter seed: of the generator that draws election timeouts; different for each replica.
     /// - Precondition: base ≤ applied ≤ last; payloads above `applied` are in the log view.
     package init(
@@ -69,11 +86,16 @@ package struct Replica: Sendable {
         precondition(
             applied >= log.baseIndex && applied <= log.lastIndex, "applied lies in the log")
         precondition(log.cachedFirst <= applied + 1, "what is to be applied is in memory")
-        precondition(hardState.term >= log.lastTerm, "an entry's term was seen")
+        precondition(
+            hardState.term >= log.lastTerm || log.lastIndex == log.baseIndex,
+            "an entry's term was seen")
         self.id = id
         self.options = options
-        self.configuration = configuration
-        self.hardState = hardState
+        baseConfiguration = configuration
+        self.configuration = log.changes.last?.configuration ?? configuration
+        // A snapshot may have become durable before the term it speaks of. No vote of this replica
+        // in that term has left: votes wait for the disk.
+        self.hardState = log.baseTerm > hardState.term ? HardState(term: log.baseTerm) : hardState
         self.log = log
         commitIndex = applied
         handedOut = applied
@@ -86,18 +108,20 @@ package struct Replica: Sendable {
     /// The newest term it has seen.
     package var term: Term { hardState.term }
 
-    /// True when it alone decides.
+    /// True when it is the only member.
     package var isAlone: Bool {
-        configuration.voters.count == 1 && configuration.voters[0] == id
+        configuration.members.count == 1 && configuration.members[0] == id
     }
 
     /// Takes one tick: elections, heartbeats, check-quorum.
     package mutating func tick() {
         electionElapsed += 1
         guard role == .leader else {
+            ticksSinceLeaderHeard += 1
             if electionElapsed >= electionTimeout { campaign() }
             return
         }
+        ticksLed += 1
         if electionElapsed >= options.electionTicks {
             electionElapsed = 0
             guard hearsQuorum() else {
@@ -105,41 +129,65 @@ package struct Replica: Sendable {
                 return
             }
         }
+        tickTransfer()
         heartbeatElapsed += 1
         if heartbeatElapsed >= options.heartbeatTicks {
             heartbeatElapsed = 0
-            sendHeartbeats()
+            sendHeartbeats(toVotersOnly: false)
         }
     }
 
-    /// Takes a message. Those for another replica and those that contradict themselves are dropped.
+    /// Takes a message. Those for another replica and those that contradict themselves, or a leader
+    /// in its own term, are dropped.
     package mutating func receive(_ message: Message) {
         guard message.to == id, message.from != id, message.isCoherent else { return }
         guard settleTerm(with: message) else { return }
+        if message.isFromLeader {
+            if role != .leader { hear(message) }
+            return
+        }
         switch message.body {
         case .preVote(let lastIndex, let lastTerm):
             answerPreVote(message, lastIndex: lastIndex, lastTerm: lastTerm)
-        case .vote(let lastIndex, let lastTerm):
+        case .vote(let lastIndex, let lastTerm, _):
             answerVote(message, lastIndex: lastIndex, lastTerm: lastTerm)
         case .preVoteReply(let isGranted):
             if role == .preCandidate { count(isGranted, from: message.from) }
         case .voteReply(let isGranted):
             if role == .candidate { count(isGranted, from: message.from) }
+        default:
+            guard role == .leader, let place = configuration.place(of: message.from) else { return }
+            progress[place].isActive = true
+            takeAnswer(message.body, from: place)
+        }
+    }
+
+    /// Takes what the leader of the term says.
+    private mutating func hear(_ message: Message) {
+        follow(message.from)
+        switch message.body {
         case .append(let previousIndex, let previousTerm, let entries, let commit):
-            follow(message.from)
             takeEntries(
                 entries, after: previousIndex, previousTerm, commit: commit, from: message.from)
-        case .heartbeat(let commit):
-            follow(message.from)
+        case .heartbeat(let commit, let read, let floor):
             learnCommit(min(commit, log.lastIndex))
-            sendNow(.heartbeatReply, to: message.from)
-        case .appendReply(let match):
-            if role == .leader { takeAcceptance(match, from: message.from) }
+            toldFloor = floor
+            sendNow(.heartbeatReply(read: read), to: message.from)
+        case .snapshotOffer(let index, let offeredTerm):
+            takeOffer(of: index, offeredTerm, from: message.from)
+        case .timeoutNow: campaignForTransfer()
+        default: break
+        }
+    }
+
+    /// Takes what a member answers to this leader.
+    private mutating func takeAnswer(_ body: Message.Body, from place: Int) {
+        switch body {
+        case .appendReply(let match): takeAcceptance(match, from: place)
         case .appendRejected(let previousIndex, let hintIndex, let hintTerm):
-            guard role == .leader else { return }
-            takeRejection(of: previousIndex, hintIndex, hintTerm, from: message.from)
-        case .heartbeatReply:
-            if role == .leader { takeHeartbeatReply(from: message.from) }
+            takeRejection(of: previousIndex, hintIndex, hintTerm, from: place)
+        case .heartbeatReply(let read): takeHeartbeatReply(read, from: place)
+        default: break
         }
     }
 
@@ -157,20 +205,28 @@ package struct Replica: Sendable {
     }
 
     /// Forgets entries up to `index`: they are gone from the disk. Bounded by what is applied and
-    /// durable; peers that still need them can then no longer be caught up entry by entry.
+    /// durable; members that still need them are offered a snapshot (see ``retentionFloor``).
     package mutating func compact(through index: LogIndex) {
-        log.compact(through: min(index, appliedIndex, storage.durableIndex))
+        let base = min(index, appliedIndex, storage.durableIndex)
+        baseConfiguration = configuration(at: base)
+        log.compact(through: base)
     }
 
     /// Adds to `effects` what is to be done now.
     package mutating func takeEffects(into effects: inout Effects) {
-        if role == .leader { sendAppends() }
+        if role == .leader {
+            startReads()
+            sendAppends()
+        }
         effects.messages.append(contentsOf: outbox)
         outbox.removeAll(keepingCapacity: true)
         effects.logReads.append(contentsOf: logReads)
         logReads.removeAll(keepingCapacity: true)
         effects.roleChanges.append(contentsOf: roleChanges)
         roleChanges.removeAll(keepingCapacity: true)
+        takeReads(into: &effects)
+        effects.snapshotsNeeded.append(contentsOf: snapshotsNeeded)
+        snapshotsNeeded.removeAll(keepingCapacity: true)
         if handedOut < commitIndex {
             let entries = log.entries(
                 from: handedOut + 1, through: commitIndex, bytesMax: options.committedBytesMax)
@@ -207,24 +263,5 @@ package struct Replica: Sendable {
 
     mutating func sendNow(_ body: Message.Body, to peer: ReplicaID) {
         outbox.append(Message(from: id, to: peer, term: term, body: body))
-    }
-}
-
-extension Message {
-    /// False for bytes no replica would send: absurd terms, entries out of order or from a later
-    /// term.
-    var isCoherent: Bool {
-        guard term < Term.max / 2 else { return false }
-        guard case .append(let previousIndex, let previousTerm, let entries, _) = body else {
-            return true
-        }
-        guard previousTerm <= term, previousIndex < LogIndex.max / 2 else { return false }
-        var lastTerm = previousTerm
-        for (offset, entry) in entries.enumerated() {
-            guard entry.index == previousIndex + 1 + LogIndex(offset) else { return false }
-            guard entry.term >= lastTerm, entry.term <= term else { return false }
-            lastTerm = entry.term
-        }
-        return true
     }
 }

@@ -22,9 +22,9 @@ struct GroupRecovery {
     var extents: LogExtents
     private let positions: [GroupID: Int]
 
-    init(_ starts: [GroupStart], positions: [GroupID: Int]) {
+    init(_ starts: [GroupStart], positions: [GroupID: Int], isExact: Bool) {
         self.positions = positions
-        extents = LogExtents(groups: starts.count)
+        extents = LogExtents(groups: starts.count, isExact: isExact)
         groups = starts.map { start in
             Group(
                 start: start,
@@ -50,6 +50,9 @@ struct GroupRecovery {
         case .copies(let group, let replica, let entries):
             guard let place = place(of: group, replica) else { return }
             try take(entries[...], replaces: false, at: place, position)
+        case .reset(let group, let replica, let base):
+            guard let place = place(of: group, replica) else { return }
+            try reset(place, base, position)
         case .hardState(let group, let replica, let state):
             guard let place = place(of: group, replica) else { return }
             groups[place].hardState.advance(to: state)
@@ -91,6 +94,21 @@ struct GroupRecovery {
         return place
     }
 
+    /// The log of a group began anew: what it held before speaks of nothing any more.
+    private mutating func reset(
+        _ place: Int, _ base: LogBase, _ position: LogPosition
+    ) throws(LogError) {
+        guard base.index <= groups[place].log.baseIndex else {
+            throw .rejected(
+                position,
+                "group \(groups[place].start.group) was reset to \(base.index), but its tables "
+                    + "end at \(groups[place].log.baseIndex)")
+        }
+        groups[place].log.truncate(from: groups[place].log.baseIndex + 1)
+        groups[place].isGapped = false
+        extents.release(place, through: LogIndex.max)
+    }
+
     private mutating func take(
         _ all: ArraySlice<Entry>, replaces: Bool, at place: Int, _ position: LogPosition
     ) throws(LogError) {
@@ -98,6 +116,9 @@ struct GroupRecovery {
         // What the tree has is decided; only what follows matters.
         let applied = all.prefix { $0.index <= base }.count
         let entries = all.dropFirst(applied)
+        // Entries older than the base they would follow belong to a log that a snapshot replaced;
+        // the power went before the reset was written.
+        if let first = entries.first, first.term < groups[place].log.baseTerm { return }
         let first = max(all.first?.index ?? 0, base + 1)
         if first > groups[place].log.lastIndex + 1 {
             groups[place].log.truncate(from: base + 1)
@@ -128,8 +149,7 @@ struct GroupRecovery {
         }
         if let last = entries.last {
             extents.note(
-                place, first: first, last: last.index, segment: position.segment,
-                replaces: replaces)
+                place, first: first, last: last.index, at: position, replaces: replaces)
         }
     }
 }
@@ -140,6 +160,6 @@ extension GroupRecovery.Group {
         GroupState(
             group: start.group, replica: start.replica, hardState: hardState,
             baseIndex: log.baseIndex, baseTerm: min(log.baseTerm, hardState.term),
-            voters: [start.replica])
+            voters: start.configuration.voters)
     }
 }

@@ -8,6 +8,8 @@ struct LogJob: Sendable {
     struct GroupWrite: Sendable {
         let group: Int
         let hardState: HardState?
+        /// When set, the group's log begins anew behind it, before the entries.
+        var reset: LogBase?
         let entries: [Entry]
         /// What the replica is to be told; nil for entries copied forward from segments that go.
         let ticket: StoreTicket?
@@ -25,7 +27,7 @@ struct LogJob: Sendable {
     var isMark = false
 }
 
-/// What a job of the log lane came to; goes back to ``Replicator/completed(_:)`` on the lane that
+/// What a job of the log lanes came to; goes back to ``Replicator/completed(_:)`` on the lane that
 /// owns the replicator.
 package struct LogCompletion: Sendable {
     /// Where a run of entries went.
@@ -33,8 +35,15 @@ package struct LogCompletion: Sendable {
         let group: Int
         let first: LogIndex
         let last: LogIndex
-        let segment: UInt64
+        let position: LogPosition
         let isCopy: Bool
+    }
+
+    /// Entries read again for a peer.
+    struct Reading: Sendable {
+        let group: Int
+        let read: LogRead
+        let entries: [Entry]
     }
 
     /// What the replicas are to be told.
@@ -43,6 +52,8 @@ package struct LogCompletion: Sendable {
     /// The segment the job ended in; nil when nothing was written.
     var segment: UInt64?
     var isMark = false
+    /// Set when the job read instead of writing.
+    var reading: Reading?
     /// Why the log died; then nothing else counts.
     var failure: LogError?
 }

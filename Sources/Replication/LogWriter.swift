@@ -24,6 +24,9 @@ final class LogWriter: @unchecked Sendable {
         self.log = log
     }
 
+    /// Reads records again, from any thread.
+    var reader: LogReader? { log?.reader }
+
     /// Closes the log's files.
     func close() {
         log?.close()
@@ -75,7 +78,7 @@ final class LogWriter: @unchecked Sendable {
                 completion.placements.append(
                     LogCompletion.Placement(
                         group: span.group, first: span.first, last: span.last,
-                        segment: position.segment, isCopy: span.isCopy))
+                        position: position, isCopy: span.isCopy))
             }
             completion.segment = positions.last?.segment
         }
@@ -98,6 +101,15 @@ final class LogWriter: @unchecked Sendable {
                 LogRecord(
                     type: RaftLogFormat.hardStateType,
                     payload: RaftLogFormat.encode(hardState, group: group, replica: replica)))
+            spans.append(nil)
+        }
+        if let base = write.reset {
+            states[write.group].baseIndex = base.index
+            states[write.group].baseTerm = base.term
+            records.append(
+                LogRecord(
+                    type: RaftLogFormat.resetType,
+                    payload: RaftLogFormat.encode(base, group: group, replica: replica)))
             spans.append(nil)
         }
         let isCopy = write.ticket == nil

@@ -17,6 +17,9 @@ package typealias GroupID = UInt32
 ///
 ///     type 3, copies: entries of one group copied forward, laid out as type 1
 ///
+///     type 4, reset: a snapshot took the place of the group's log
+///         v group | v replica | v base index | v base term
+///
 ///     the owner's part of a segment's header: every group's state at that point of the log
 ///         u8 version = 1 | v count
 ///         then for each group, ascending: v group | v replica | v term | v vote
@@ -26,7 +29,8 @@ package typealias GroupID = UInt32
 /// from its first index on; a copies record only from the first entry that differs (a crash may
 /// cut a run of copies short, and what it would have repeated is still there). A record that does
 /// not follow on what its group holds speaks of entries whose beginning was released: it counts for
-/// nothing, and a run of copies from the beginning comes later. Hard states only ever go up: the
+/// nothing, and a run of copies from the beginning comes later. After a reset the group holds no
+/// entries: the tree has had everything up to the base since before the reset was written. Hard states only ever go up: the
 /// later of two has the higher term, or the same term and the vote the earlier lacked. A record
 /// whose replica id is not that of the group's present placement is skipped: it speaks of a
 /// placement that is gone. Bases tell people and tools where a group's log starts; recovery takes
@@ -48,6 +52,8 @@ package enum RaftLogFormat {
     package static let hardStateType: UInt8 = 2
     /// The record type of entries copied forward, out of a segment that is to be released.
     package static let copiesType: UInt8 = 3
+    /// The record type of a log that begins anew behind a snapshot.
+    package static let resetType: UInt8 = 4
     /// The version of the owner's part of a segment's header.
     static let statesVersion: UInt8 = 1
     /// Payload bytes after which a run of entries goes on in the next record.
@@ -59,6 +65,7 @@ package enum RaftLogFormat {
         case hardState(GroupID, ReplicaID, HardState)
         case states([GroupState])
         case copies(GroupID, ReplicaID, [Entry])
+        case reset(GroupID, ReplicaID, LogBase)
     }
 
     /// The records that hold `entries`, with the number of entries in each: as few as the goal for
@@ -90,12 +97,15 @@ package enum RaftLogFormat {
         writer.write(varint: replica)
         writer.write(varint: entries.first?.index ?? 0)
         writer.write(varint: UInt64(entries.count))
-        for entry in entries {
-            writer.write(varint: entry.term)
-            writer.write(entry.kind.rawValue)
-            writer.write(prefixed: entry.payload)
-        }
+        for entry in entries { write(entry, to: &writer) }
         return writer.bytes
+    }
+
+    /// One entry of a run: all but its index.
+    static func write(_ entry: Entry, to writer: inout ByteWriter) {
+        writer.write(varint: entry.term)
+        writer.write(entry.kind.rawValue)
+        writer.write(prefixed: entry.payload)
     }
 
     /// The record that holds a hard state.
@@ -105,6 +115,16 @@ package enum RaftLogFormat {
         writer.write(varint: replica)
         writer.write(varint: state.term)
         writer.write(varint: state.vote ?? 0)
+        return writer.bytes
+    }
+
+    /// The record that resets a group's log.
+    static func encode(_ base: LogBase, group: GroupID, replica: ReplicaID) -> [UInt8] {
+        var writer = ByteWriter(capacity: 32)
+        writer.write(varint: UInt64(group))
+        writer.write(varint: replica)
+        writer.write(varint: base.index)
+        writer.write(varint: base.term)
         return writer.bytes
     }
 
@@ -145,6 +165,10 @@ package enum RaftLogFormat {
             let group = try readGroup(&reader)
             let replica = try readReplica(&reader)
             record = .hardState(group, replica, try readHardState(&reader))
+        case resetType:
+            let group = try readGroup(&reader)
+            let replica = try readReplica(&reader)
+            record = .reset(group, replica, try readBase(&reader))
         case RecordFormat.segmentHeaderType: record = .states(try readStates(&reader))
         default: throw .invalid(offset: 0, what: "record type \(type)")
         }
@@ -160,6 +184,13 @@ package enum RaftLogFormat {
         guard first > 0, first < LogIndex.max / 2, count > 0 else {
             throw .invalid(offset: start, what: "first index or count")
         }
+        return try readEntries(&reader, from: first, count: count)
+    }
+
+    /// Reads `count` entries that follow one another.
+    static func readEntries(
+        _ reader: inout ByteReader, from first: LogIndex, count: Int
+    ) throws(DecodeError) -> [Entry] {
         var entries: [Entry] = []
         entries.reserveCapacity(count)
         var lastTerm: Term = 0
@@ -209,7 +240,7 @@ package enum RaftLogFormat {
         return states
     }
 
-    private static func readGroup(_ reader: inout ByteReader) throws(DecodeError) -> GroupID {
+    static func readGroup(_ reader: inout ByteReader) throws(DecodeError) -> GroupID {
         let place = reader.offset
         guard let group = GroupID(exactly: try reader.readVarint()) else {
             throw .invalid(offset: place, what: "group")
@@ -217,11 +248,20 @@ package enum RaftLogFormat {
         return group
     }
 
-    private static func readReplica(_ reader: inout ByteReader) throws(DecodeError) -> ReplicaID {
+    static func readReplica(_ reader: inout ByteReader) throws(DecodeError) -> ReplicaID {
         let place = reader.offset
         let replica = try reader.readVarint()
         guard replica != 0 else { throw .invalid(offset: place, what: "replica id") }
         return replica
+    }
+
+    private static func readBase(_ reader: inout ByteReader) throws(DecodeError) -> LogBase {
+        let place = reader.offset
+        let base = LogBase(index: try reader.readVarint(), term: try reader.readVarint())
+        guard base.index < LogIndex.max / 2, base.term < Term.max / 2 else {
+            throw .invalid(offset: place, what: "base")
+        }
+        return base
     }
 
     private static func readHardState(_ reader: inout ByteReader) throws(DecodeError) -> HardState {

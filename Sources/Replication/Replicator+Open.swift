@@ -17,13 +17,15 @@ extension Replicator {
     ///   - lane: where the log works from now on; only the replicator's jobs touch the log.
     ///   - fileLane: makes and recycles segment files in the background; nil: `lane` does when it
     ///     needs one.
-    ///   - complete: called on `lane` with what a turn came to; must hand it to ``completed(_:)``
+    ///   - readLane: reads entries again for peers that lag; nil: `lane` does.
+    ///   - complete: called on `lane` or `readLane` with what a turn came to; must hand it to ``completed(_:)``
     ///     on the owner's lane.
     /// - Throws: rot, a disk error, or records that make no sense. The node must not start.
     package static func open(
         _ fileSystem: any FileSystem, _ directory: String, groups starts: [GroupStart],
         options: ReplicatorOptions = ReplicatorOptions(), lane: any Lane,
-        fileLane: (any Lane)? = nil, complete: @escaping @Sendable (LogCompletion) -> Void
+        fileLane: (any Lane)? = nil, readLane: (any Lane)? = nil,
+        complete: @escaping @Sendable (LogCompletion) -> Void
     ) throws(LogError) -> Replicator {
         precondition(
             options.raft.entryBytesMax <= 8 << 20, "an entry must fit into a record of 16 MiB")
@@ -33,7 +35,8 @@ extension Replicator {
             precondition(positions[start.group] == nil, "a group is here once")
             positions[start.group] = position
         }
-        var recovery = GroupRecovery(starts, positions: positions)
+        var recovery = GroupRecovery(
+            starts, positions: positions, isExact: options.hasPeers)
         let writer = LogWriter(states: recovery.groups.map(\.state))
         let log = try SegmentLog.recover(
             fileSystem: fileSystem, directory: directory, options: options.log, lane: fileLane,
@@ -53,7 +56,7 @@ extension Replicator {
                 id: group.start.group,
                 replica: Replica(
                     id: group.start.replica,
-                    configuration: Configuration(voters: [group.start.replica]),
+                    configuration: group.start.configuration,
                     options: options.raft, hardState: group.hardState, log: group.log,
                     applied: group.start.appliedIndex,
                     seed: SplitMix64.mix(options.seed ^ UInt64(group.start.group)))
@@ -61,6 +64,7 @@ extension Replicator {
         }
         return Replicator(
             options: options, replicas: replicas, positions: positions,
-            extents: recovery.extents, writer: writer, lane: lane, complete: complete)
+            extents: recovery.extents, writer: writer, lane: lane, readLane: readLane ?? lane,
+            complete: complete)
     }
 }

@@ -11,16 +11,22 @@ package struct GroupStart: Sendable {
     package let appliedIndex: LogIndex
     /// The term of that entry; 0 for index 0.
     package let appliedTerm: Term
+    /// Who is in the group as of that entry.
+    package let configuration: Configuration
 
     /// A group whose state machine holds everything up to an applied entry.
+    ///
+    /// - Parameter configuration: nil: the replica is alone.
     package init(
-        group: GroupID, replica: ReplicaID, appliedIndex: LogIndex = 0, appliedTerm: Term = 0
+        group: GroupID, replica: ReplicaID, appliedIndex: LogIndex = 0, appliedTerm: Term = 0,
+        configuration: Configuration? = nil
     ) {
         precondition(replica != 0, "replica ids start at 1")
         self.group = group
         self.replica = replica
         self.appliedIndex = appliedIndex
         self.appliedTerm = appliedTerm
+        self.configuration = configuration ?? Configuration(voters: [replica])
     }
 }
 
@@ -34,9 +40,15 @@ package struct ReplicatorOptions: Sendable {
     package var turnBytesMax = 8 << 20
     /// Quiet ticks after which the log says how far it is durable (50 ms in production).
     package var quietTicks = 1
-    /// A group whose oldest live entry lies more than this many segments back has its live entries
-    /// copied forward when the log is released.
-    package var pinnedSegmentsMax: UInt64 = 4
+    /// How many segments a group may hold back: for a peer that lags (then it gets a snapshot), or
+    /// because it is idle (then its live entries are copied forward).
+    package var pinnedSegmentsMax: UInt64 = 8
+    /// Ticks after which a log turn that does not end makes the node hand its leaderships over.
+    package var slowTurnTicks = 20
+    /// Ticks between looks at what peers that have caught up no longer need.
+    package var releaseTicks = 20
+    /// Entries may be asked for again by peers; false for a node that stays alone.
+    package var hasPeers = false
     /// The most live entry bytes of a group that are copied forward.
     package var copyBytesMax = 64 << 20
     /// Seed of the generators that draw election timeouts.
@@ -66,6 +78,8 @@ package enum ProposeRejection: Equatable, Sendable {
     case tooLarge(limit: Int)
     /// Too many bytes wait to be committed or applied; try again later.
     case overloaded
+    /// The leadership is being handed over.
+    case transferring
     /// The log is dead; the node must stop.
     case stopped
 }
@@ -92,6 +106,15 @@ package struct ReplicatorOutput: Sendable {
     package var committed: [CommittedEntry] = []
     /// Changes of role, in order.
     package var roleChanges: [GroupRoleChange] = []
+    /// What the replicas say to their peers, in order.
+    package var messages: [GroupMessage] = []
+    /// Reads that are confirmed: rows applied up to the index show everything acknowledged before
+    /// the read was asked for.
+    package var reads: [GroupRead] = []
+    /// Groups whose reads up to a position are lost, since this replica leads no more.
+    package var readsLost: [(group: GroupID, through: UInt64)] = []
+    /// Groups whose log here is so far behind that the state itself must be fetched.
+    package var snapshotsNeeded: [GroupSnapshotNeed] = []
     /// True when more is to be had at once: drain again after handling this.
     package var hasMore = false
     /// Given once, when the log died: the node must stop.
@@ -99,8 +122,39 @@ package struct ReplicatorOutput: Sendable {
 
     /// True when nothing happened.
     package var isEmpty: Bool {
-        committed.isEmpty && roleChanges.isEmpty && !hasMore && failure == nil
+        committed.isEmpty && roleChanges.isEmpty && messages.isEmpty && reads.isEmpty
+            && readsLost.isEmpty && snapshotsNeeded.isEmpty && !hasMore && failure == nil
     }
+}
+
+/// A message of one group.
+package struct GroupMessage: Equatable, Sendable {
+    /// The group.
+    package let group: GroupID
+    /// What is said, by whom and to whom.
+    package let message: Message
+
+    /// A message of a group.
+    package init(group: GroupID, message: Message) {
+        self.group = group
+        self.message = message
+    }
+}
+
+/// A read of one group that its leader confirmed.
+package struct GroupRead: Equatable, Sendable {
+    /// The group.
+    package let group: GroupID
+    /// The position that was asked for, and the index to wait for.
+    package let grant: ReadGrant
+}
+
+/// A group that needs a snapshot.
+package struct GroupSnapshotNeed: Equatable, Sendable {
+    /// The group.
+    package let group: GroupID
+    /// Who offers one, and how far its log is gone.
+    package let need: SnapshotNeed
 }
 
 /// One group at a glance.
@@ -123,4 +177,6 @@ package struct GroupStatus: Equatable, Sendable {
     package let lastIndex: LogIndex
     /// The log starts above here.
     package let baseIndex: LogIndex
+    /// Who is in the group.
+    package let configuration: Configuration
 }

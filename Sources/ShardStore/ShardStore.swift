@@ -28,6 +28,25 @@ package enum ShardStoreError: Error, Sendable, CustomStringConvertible {
     }
 }
 
+/// A shard placed on the node.
+package struct ShardPlacement: Equatable, Sendable {
+    /// The shard.
+    package let shard: ShardID
+    /// The placement's name; never reused.
+    package let replica: ReplicaID
+    /// Who is in the group before its log says anything else.
+    package let configuration: Configuration
+
+    /// A placement.
+    package init(
+        shard: ShardID, replica: ReplicaID, configuration: Configuration
+    ) {
+        self.shard = shard
+        self.replica = replica
+        self.configuration = configuration
+    }
+}
+
 /// Limits of a store.
 package struct ShardStoreOptions: Sendable {
     /// The tree.
@@ -66,8 +85,7 @@ package final class ShardStore: @unchecked Sendable {
     package let replicator: Replicator
     private let options: ShardStoreOptions
     private let installed: @Sendable ([ShardPosition]) -> Void
-    private let logLane: any Lane
-    private let fileLane: any Lane
+    private let lanes: [any Lane]
     /// True from the moment that a cut behind an erasure is installed until the log is released.
     private let isErasureInstalled = Atomic<Bool>(false)
     private var positions: [ShardPosition]
@@ -77,14 +95,13 @@ package final class ShardStore: @unchecked Sendable {
     private var hasErased = false
 
     private init(
-        tree: Tree, replicator: Replicator, logLane: any Lane, fileLane: any Lane,
-        options: ShardStoreOptions, positions: [ShardPosition],
+        tree: Tree, replicator: Replicator, lanes: [any Lane], options: ShardStoreOptions,
+        positions: [ShardPosition],
         installed: @escaping @Sendable ([ShardPosition]) -> Void
     ) {
         self.tree = tree
         self.replicator = replicator
-        self.logLane = logLane
-        self.fileLane = fileLane
+        self.lanes = lanes
         self.options = options
         self.positions = positions
         self.installed = installed
@@ -98,7 +115,9 @@ package final class ShardStore: @unchecked Sendable {
     /// when this returns.
     ///
     /// - Parameters:
-    ///   - shards: the shards placed here and their replica ids.
+    ///   - shards: the shards placed here.
+    ///   - isOwn: true for replica ids that this node ever had. Tables of a former incarnation, whose
+    ///     log could not be trusted any more, are a start for the present one: rows are decided.
     ///   - completed: called on the log's lane; hand it to `replicator.completed` on the consensus
     ///     lane.
     ///   - installed: called on a lane of the tree when a cut is durable; hand its positions to
@@ -106,7 +125,8 @@ package final class ShardStore: @unchecked Sendable {
     ///   - onTreeFailure: called once when the tree's background work fails for good.
     package static func open(
         fileSystem: any FileSystem, directory: String, scheduler: any Scheduler,
-        options: ShardStoreOptions, shards: [(shard: GroupID, replica: ReplicaID)],
+        options: ShardStoreOptions, shards: [ShardPlacement],
+        isOwn: (ReplicaID) -> Bool = { _ in false },
         completed: @escaping @Sendable (LogCompletion) -> Void,
         installed: @escaping @Sendable ([ShardPosition]) -> Void,
         onTreeFailure: @escaping @Sendable (TreeError) -> Void
@@ -119,61 +139,68 @@ package final class ShardStore: @unchecked Sendable {
         } catch {
             throw .tree(error)
         }
-        let logLane = scheduler.lane("log")
-        let fileLane = scheduler.lane("log-files")
+        let lanes = ["log", "log-files", "log-read"].map { scheduler.lane($0) }
         do throws(ShardStoreError) {
-            let positions = try recoveredPositions(tree, shards, directory: directory)
+            let positions = try recoveredPositions(
+                tree, shards, isOwn, directory: directory)
             let replicator = try openLog(
-                fileSystem, directory + "/log", positions, options, lane: logLane,
-                fileLane: fileLane, completed: completed)
+                fileSystem, directory + "/log", positions, options, lanes, completed: completed)
             return ShardStore(
-                tree: tree, replicator: replicator, logLane: logLane, fileLane: fileLane,
-                options: options, positions: positions, installed: installed)
+                tree: tree, replicator: replicator, lanes: lanes, options: options,
+                positions: positions, installed: installed)
         } catch {
             tree.close()
-            logLane.stop()
-            fileLane.stop()
+            for lane in lanes { lane.stop() }
             throw error
         }
     }
 
     private static func recoveredPositions(
-        _ tree: Tree, _ shards: [(shard: GroupID, replica: ReplicaID)], directory: String
+        _ tree: Tree, _ shards: [ShardPlacement], _ isOwn: (ReplicaID) -> Bool,
+        directory: String
     ) throws(ShardStoreError) -> [ShardPosition] {
-        var positions = shards.map { ShardPosition(shard: $0.shard, replica: $0.replica) }
-        positions.sort { $0.shard < $1.shard }
+        let shards = shards.sorted { $0.shard < $1.shard }
+        var positions = shards.map {
+            ShardPosition(
+                shard: $0.shard, replica: $0.replica, configuration: $0.configuration)
+        }
         guard let state = tree.installedState else { return positions }
         guard let known = try? CutStateFormat.decode(state) else {
             throw .foreign("\(directory)/tree: the manifest's cut state does not decode")
         }
         for position in known {
             guard
-                let place = positions.firstIndex(where: {
-                    $0.shard == position.shard && $0.replica == position.replica
+                let place = shards.firstIndex(where: {
+                    $0.shard == position.shard
+                        && ($0.replica == position.replica || isOwn(position.replica))
                 })
             else {
                 throw .foreign(
                     "\(directory)/tree speaks of shard \(position.shard) as replica "
                         + "\(position.replica), which this node is not")
             }
-            positions[place] = position
+            let replica = positions[place].replica
+            // Before its first entry a group is as its placement says.
+            if position.index > 0 { positions[place] = position }
+            positions[place].replica = replica
         }
         return positions
     }
 
     private static func openLog(
         _ fileSystem: any FileSystem, _ directory: String, _ positions: [ShardPosition],
-        _ options: ShardStoreOptions, lane: any Lane, fileLane: any Lane,
+        _ options: ShardStoreOptions, _ lanes: [any Lane],
         completed: @escaping @Sendable (LogCompletion) -> Void
     ) throws(ShardStoreError) -> Replicator {
         let starts = positions.map {
             GroupStart(
-                group: $0.shard, replica: $0.replica, appliedIndex: $0.index, appliedTerm: $0.term)
+                group: $0.shard, replica: $0.replica, appliedIndex: $0.index, appliedTerm: $0.term,
+                configuration: $0.configuration)
         }
         do throws(LogError) {
             return try Replicator.open(
-                fileSystem, directory, groups: starts, options: options.replication, lane: lane,
-                fileLane: fileLane, complete: completed)
+                fileSystem, directory, groups: starts, options: options.replication,
+                lane: lanes[0], fileLane: lanes[1], readLane: lanes[2], complete: completed)
         } catch {
             throw .log(error)
         }
@@ -186,13 +213,14 @@ package final class ShardStore: @unchecked Sendable {
     ///
     /// - Parameters:
     ///   - payloadBytes: what the entry takes in the log.
+    ///   - configuration: set when the entry changes who is in the group.
     ///   - isErasing: the batch erases something that older entries hold in clear: the segments
     ///     that the next cut sets free are wiped before they are used again.
     ///
     /// - Precondition: entries of a shard come in order, each once.
     package func apply(
         shard: GroupID, index: LogIndex, term: Term, payloadBytes: Int, _ batch: WriteBatch,
-        isErasing: Bool = false
+        configuration: Configuration? = nil, isErasing: Bool = false
     ) {
         guard let place = places[shard] else {
             preconditionFailure("shard \(shard) is not placed here")
@@ -205,9 +233,46 @@ package final class ShardStore: @unchecked Sendable {
         positions[place].hash = batch.withBytes {
             Checksum.xxh3($0, seed: positions[place].hash ^ index)
         }
+        if let configuration { positions[place].configuration = configuration }
         appliedBytes += payloadBytes
         if isErasing { hasErased = true }
     }
+
+    /// Takes a shard's state that came as a snapshot, in the place of whatever rows it had: the
+    /// tables, and how far they go, become durable together. Then `done` is called, on a lane of
+    /// the tree.
+    ///
+    /// False, and nothing happened, when the shard has come further meanwhile.
+    ///
+    /// - Precondition: ``canInstall``; the ingest is sealed.
+    package func install(
+        _ position: ShardPosition, _ ingest: TreeIngest, done: @escaping @Sendable () -> Void
+    ) -> Bool {
+        guard let place = places[position.shard], positions[place].index < position.index else {
+            return false
+        }
+        let before = positions
+        positions[place] = position
+        positions[place].replica = before[place].replica
+        let after = positions
+        let installed = installed
+        let isErasing = hasErased
+        dirtySinceMs = nil
+        appliedBytes = 0
+        hasErased = false
+        tree.install(
+            ingest, state: CutStateFormat.encode(after),
+            memtableState: CutStateFormat.encode(before)
+        ) { [weak self] _ in
+            if isErasing { self?.isErasureInstalled.store(true, ordering: .releasing) }
+            installed(after)
+            done()
+        }
+        return true
+    }
+
+    /// True when the tree can take a snapshot now: try again later otherwise.
+    package var canInstall: Bool { tree.canCut }
 
     /// How far a shard is applied; nil when it is not here.
     package func position(of shard: GroupID) -> ShardPosition? {
@@ -259,8 +324,7 @@ package final class ShardStore: @unchecked Sendable {
     /// the next start short. Called when the consensus and apply lanes have ended.
     package func close() {
         replicator.stop()
-        logLane.stop()
-        fileLane.stop()
+        for lane in lanes { lane.stop() }
         if appliedBytes > 0 { cut() }
         tree.close(isFlushing: true)
     }

@@ -53,6 +53,15 @@ final class SimulatedNode {
             ready: { state.change { $0.isReady = true } },
             failed: { failure in state.change { $0.failure = failure.description } },
             incident: { _ in })
+        let formed = Box<Result<Void, StartFailure>?>(nil)
+        ClusterFormation.run(configuration, seams: seams, notice: { _ in }) { result in
+            formed.change { $0 = result }
+        }
+        run { formed.value != nil || files.isDown }
+        guard case .success? = formed.value else {
+            if case .failure(let error)? = formed.value { startFailure = "\(error)" }
+            return false
+        }
         do {
             node = try ChatNode(configuration, seams: seams, hooks: hooks)
         } catch {

@@ -2,6 +2,7 @@ import ChatEngine
 import ChatModel
 import LSMTree
 import Platform
+import RaftCore
 import RecordLog
 import ShardStore
 import Simulation
@@ -39,7 +40,8 @@ struct DataFixture {
                 tree.apply(batch)
             }
             let position = ShardPosition(
-                shard: 3, replica: 7, index: UInt64(cut + 1) * 30, term: 2, hash: 9)
+                shard: 3, replica: 7, index: UInt64(cut + 1) * 30, term: 2, hash: 9,
+                configuration: Configuration(voters: [7]))
             tree.cut(state: CutStateFormat.encode([position]), installed: { _ in })
             scheduler.runUntilIdle()
         }

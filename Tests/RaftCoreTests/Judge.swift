@@ -11,6 +11,14 @@ final class Judge {
     private(set) var leaders: [Term: ReplicaID] = [:]
     /// Entries that were replaced in some log.
     private(set) var replaced = 0
+    /// Decided configurations, and those of them that were joint.
+    private(set) var changes = 0
+    private(set) var jointChanges = 0
+    private(set) var readsGranted = 0
+    private(set) var readsLost = 0
+    private(set) var handovers = 0
+    /// What a waiting read must see, by replica and position.
+    private var reads: [ReplicaID: [UInt64: LogIndex]] = [:]
     private var votes: [String: ReplicaID] = [:]
     private var lastTerms: [ReplicaID: Term] = [:]
     private var leaderLast: [String: LogIndex] = [:]
@@ -21,6 +29,7 @@ final class Judge {
         cluster.onSend = { [unowned self] in sees($0) }
         cluster.onRole = { [unowned self] in sees($0, $1) }
         cluster.onCommit = { [unowned self] in sees($0, $1) }
+        cluster.onReads = { [unowned self] in sees($0, $1) }
     }
 
     var decidedLast: LogIndex { LogIndex(decided.count) }
@@ -49,12 +58,50 @@ final class Judge {
             }
         case .appendReply(let match):
             // In the same term nothing that was acknowledged may be missing from the disk.
-            let last = disk.baseIndex + LogIndex(disk.disk.count)
+            let last = max(disk.diskLast, disk.saved.index)
             if disk.hardState.term == message.term, match > last {
                 blame("\(message.from) acknowledged \(match), its disk ends at \(last)")
             }
+        case .timeoutNow: handovers += 1
         default: break
         }
+    }
+
+    /// Everything decided anywhere by now.
+    private var knownDecided: LogIndex {
+        cluster.machines.reduce(0) { max($0, $1.replica?.commitIndex ?? 0) }
+    }
+
+    /// A read was asked for: it must see everything that is decided by now.
+    func asks(_ id: ReplicaID, _ position: UInt64) {
+        if readsGrantedUpTo[id] ?? 0 >= position { blame("\(id) reuses position \(position)") }
+        reads[id, default: [:]][position] = knownDecided
+    }
+
+    private var readsGrantedUpTo: [ReplicaID: UInt64] = [:]
+
+    private func sees(_ id: ReplicaID, _ effects: Effects) {
+        for grant in effects.reads {
+            guard let needed = reads[id]?.removeValue(forKey: grant.position) else {
+                blame("\(id) grants reads nobody waits for")
+                continue
+            }
+            readsGranted += 1
+            readsGrantedUpTo[id] = grant.position
+            if grant.index < needed {
+                blame("\(id) grants a stale read: at \(grant.index), \(needed) was decided")
+            }
+        }
+        if effects.readsLost > 0 {
+            readsLost += 1
+            reads[id] = reads[id]?.filter { $0.key > effects.readsLost }
+        }
+    }
+
+    /// A machine is gone with the reads that waited for it, and with its positions.
+    func forgets(_ id: ReplicaID) {
+        reads[id] = nil
+        readsGrantedUpTo[id] = nil
     }
 
     private func sees(_ id: ReplicaID, _ change: RoleChange) {
@@ -91,12 +138,24 @@ final class Judge {
             blame("\(describe(entry)) is decided twice")
         }
         decided.append(entry)
-        let copies = cluster.machines.count { machine in
-            machine.baseIndex >= entry.index || machine.stored(entry.index) == entry
+        if entry.kind == .configuration {
+            changes += 1
+            if Configuration.decode(entry.payload)?.isJoint == true { jointChanges += 1 }
         }
-        if copies < cluster.machines.count / 2 + 1 {
-            blame("\(describe(entry)) is decided with \(copies) copies on disk")
+        checkCopies(of: entry, seenBy: id)
+    }
+
+    /// A decided entry is on a quorum of disks, by the configuration of its place in the log or one
+    /// that came after it.
+    private func checkCopies(of entry: Entry, seenBy id: ReplicaID) {
+        guard let replica = cluster.machines[Int(id) - 1].replica else { return }
+        let later = replica.log.changes.filter { $0.index > entry.index }.map(\.configuration)
+        let isHeld = ([replica.configuration(at: entry.index)] + later).contains { configuration in
+            configuration.isQuorum { place in
+                cluster.machines[Int(configuration.members[place]) - 1].holds(entry)
+            }
         }
+        if !isHeld { blame("\(describe(entry)) is decided without a quorum of disks") }
     }
 
     /// Checks every replica, and pairs of logs when asked for.
@@ -107,6 +166,7 @@ final class Judge {
             if replica.term < lastTerms[id] ?? 0 { blame("\(id) forgot a term") }
             lastTerms[id] = cluster.machines[Int(id) - 1].hardState.term
             watchOwnLog(of: replica)
+            watchFloor(of: replica)
         }
         guard thoroughly else { return }
         for first in cluster.ids {
@@ -124,6 +184,18 @@ final class Judge {
         }
         if last < reachedLast[replica.id] ?? 0 { replaced += 1 }
         reachedLast[replica.id] = last
+    }
+
+    /// What the newest leader says everyone has is on everyone's disk.
+    private func watchFloor(of replica: Replica) {
+        let newest = cluster.machines.reduce(0) { max($0, $1.replica?.term ?? $1.hardState.term) }
+        guard replica.role == .leader, replica.term == newest else { return }
+        for member in replica.configuration.members {
+            let machine = cluster.machines[Int(member) - 1]
+            if max(machine.diskLast, machine.saved.index) < replica.retentionFloor {
+                blame("\(member) lacks entries below the floor \(replica.retentionFloor)")
+            }
+        }
     }
 
     /// Log matching: equal terms at one index mean equal logs up to it.

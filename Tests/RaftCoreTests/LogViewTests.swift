@@ -62,29 +62,3 @@ struct LogViewTests {
         #expect(isEqual, "seed \(seed)")
     }
 }
-
-@Suite("Configuration")
-struct ConfigurationTests {
-    @Test("The quorum's index is the highest that a majority has reached")
-    func theQuorumsIndexIsTheHighestThatAMajorityHasReached() {
-        var generator = SplitMix64(seed: 5)
-        for _ in 0..<500 {
-            let count = 1 + Int(generator.next() % 7)
-            let configuration = Configuration(voters: (0..<count).map { ReplicaID($0) * 3 + 1 })
-            let reached = (0..<count).map { _ in generator.next() % 12 }
-            // The dumb way: try every index and count.
-            let expected = (0...12 as ClosedRange<LogIndex>).last { index in
-                reached.count { $0 >= index } * 2 > count
-            }
-            #expect(configuration.quorumIndex(reached) == expected, "\(reached)")
-        }
-    }
-
-    @Test("Voters are kept in order whatever order they came in")
-    func votersAreKeptInOrderWhateverOrderTheyCameIn() {
-        let configuration = Configuration(voters: [9, 2, 5])
-        #expect(configuration.voters == [2, 5, 9])
-        #expect(configuration.position(of: 5) == 1 && configuration.position(of: 3) == nil)
-        #expect(configuration.quorum == 2)
-    }
-}

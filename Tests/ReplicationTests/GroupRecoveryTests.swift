@@ -12,7 +12,7 @@ struct LogExtentsTests {
         arguments: 0..<20 as Range<UInt64>)
     func itAgreesWithATableOfEveryEntryOnRandomWrites(seed: UInt64) {
         var generator = SplitMix64(seed: seed)
-        var extents = LogExtents(groups: 2)
+        var extents = LogExtents(groups: 2, isExact: seed % 2 == 0)
         // The model: each live entry's segment.
         var model: [[LogIndex: UInt64]] = [[:], [:]]
         var released: [LogIndex] = [0, 0]
@@ -30,18 +30,28 @@ struct LogExtentsTests {
                 // Copies of a part: what follows stays.
                 let first = released[group] + 1
                 let end = first + generator.next() % (last - released[group])
-                extents.note(group, first: first, last: end, segment: segment, replaces: false)
+                extents.note(
+                    group, first: first, last: end,
+                    at: LogPosition(segment: segment, offset: 0), replaces: false)
                 for index in first...end { model[group][index] = segment }
             default:
                 let back = min(generator.next() % 3, last - released[group])
                 let first = last + 1 - back
                 let end = first + generator.next() % 4
-                extents.note(group, first: first, last: end, segment: segment)
+                extents.note(
+                    group, first: first, last: end,
+                    at: LogPosition(segment: segment, offset: 0))
                 model[group] = model[group].filter { $0.key < first }
                 for index in first...end { model[group][index] = segment }
             }
             for group in 0..<2 {
                 #expect(extents.oldestSegment(group) == model[group].values.min(), "seed \(seed)")
+                guard seed % 2 == 0 else { continue }
+                for index in released[group]...(released[group] + 8) {
+                    #expect(
+                        extents.run(group, holding: index)?.segment == model[group][index],
+                        "seed \(seed)")
+                }
             }
         }
     }
@@ -61,7 +71,7 @@ struct GroupRecoveryTests {
         init(applied: LogIndex = 0) {
             let start = GroupStart(
                 group: 1, replica: 5, appliedIndex: applied, appliedTerm: applied == 0 ? 0 : 1)
-            recovery = GroupRecovery([start], positions: [1: 0])
+            recovery = GroupRecovery([start], positions: [1: 0], isExact: false)
         }
 
         mutating func put(_ type: UInt8, _ entries: [Entry], segment: UInt64) throws {

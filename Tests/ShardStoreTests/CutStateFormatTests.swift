@@ -1,5 +1,6 @@
 import Bytes
 import Foundation
+import RaftCore
 import Testing
 
 @testable import ShardStore
@@ -7,9 +8,13 @@ import Testing
 /// The bytes that tie shards to a cut.
 @Suite struct CutStateFormatTests {
     private static let positions = [
-        ShardPosition(shard: 0, replica: 1),
-        ShardPosition(shard: 3, replica: 7, index: 300, term: 2, hash: 1),
-        ShardPosition(shard: .max, replica: .max, index: 1 << 40, term: 9, hash: .max),
+        ShardPosition(shard: 0, replica: 1, configuration: Configuration(voters: [])),
+        ShardPosition(
+            shard: 3, replica: 7, index: 300, term: 2, hash: 1,
+            configuration: Configuration(voters: [7])),
+        ShardPosition(
+            shard: .max, replica: .max, index: 1 << 40, term: 9, hash: .max,
+            configuration: Configuration(voters: [1, 2, 9], outgoing: [1, 2, 3], learners: [4])),
     ]
 
     @Test("the bytes are those of the golden file, and its dump explains them")
@@ -26,7 +31,7 @@ import Testing
     @Test("the worked example of the page is right")
     func example() {
         let bytes = CutStateFormat.encode([Self.positions[1]])
-        #expect(Hex.encode(bytes) == "01010307ac02020100000000000000")
+        #expect(Hex.encode(bytes) == "02010307ac02020100000000000000" + "050101070000")
     }
 
     @Test("what is written is read, and nothing shorter or longer is")
@@ -41,12 +46,13 @@ import Testing
 
     @Test("disorder, replica 0 and a hash of nothing are refused")
     func invalid() {
+        let alone = Configuration(voters: [1])
         let wrong: [[ShardPosition]] = [
             [Self.positions[1], Self.positions[1]],
             [Self.positions[1], Self.positions[0]],
-            [ShardPosition(shard: 1, replica: 0)],
-            [ShardPosition(shard: 1, replica: 1, index: 0, term: 1)],
-            [ShardPosition(shard: 1, replica: 1, index: 0, term: 0, hash: 1)],
+            [ShardPosition(shard: 1, replica: 0, configuration: alone)],
+            [ShardPosition(shard: 1, replica: 1, index: 0, term: 1, configuration: alone)],
+            [ShardPosition(shard: 1, replica: 1, hash: 1, configuration: alone)],
         ]
         for positions in wrong {
             #expect(throws: DecodeError.self) {

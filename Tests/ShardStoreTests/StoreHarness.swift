@@ -103,7 +103,10 @@ final class StoreNode {
         let content = Mutex(Content())
     }
 
-    static let shards: [(shard: ShardID, replica: ReplicaID)] = [(0, 11), (1, 12), (2, 13)]
+    static let shards: [ShardPlacement] = [(0, 11), (1, 12), (2, 13)].map {
+        ShardPlacement(
+            shard: $0.0, replica: $0.1, configuration: Configuration(voters: [$0.1]))
+    }
 
     let store: ShardStore
     let scheduler: SimulatedScheduler

@@ -199,6 +199,8 @@ struct LogInspector {
         case .hardState(let group, let replica, let state):
             "hard state  group \(group) replica \(replica) term \(state.term) vote "
                 + (state.vote.map { "\($0)" } ?? "none")
+        case .reset(let group, let replica, let base):
+            "reset  group \(group) replica \(replica) base \(base.index)/\(base.term)"
         case .states(let states):
             "states of \(states.count) groups"
                 + states.map { state in

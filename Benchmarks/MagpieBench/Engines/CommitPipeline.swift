@@ -101,7 +101,10 @@ final class CommitPipeline: @unchecked Sendable {
         do {
             store = try ShardStore.open(
                 fileSystem: LinuxFileSystem(), directory: directory, scheduler: scheduler,
-                options: options, shards: [(shard: Self.shard, replica: 1)],
+                options: options, shards: [
+                    ShardPlacement(
+                        shard: Self.shard, replica: 1, configuration: Configuration(voters: [1]))
+                ],
                 completed: { consensus.putCompletion(.logTurn($0)) },
                 installed: { consensus.putCompletion(.installed($0)) },
                 onTreeFailure: { Terminal.error("magpie: \($0)") })

@@ -4,7 +4,7 @@ import SortedTable
 struct CompactionRun {
     let plan: CompactionPlan
     /// The keyspace's tables when the plan was made. Until it is installed only level 0 can change,
-    /// by newer tables.
+    /// by tables that are newer wherever they overlap.
     let levels: KeyspaceLevels
     let store: TableStore
     let horizon: UInt64

@@ -17,6 +17,15 @@ struct KeyspaceLevels: Sendable {
     /// The metadata alone, for picking.
     var shape: LevelShape { LevelShape(levels: levels.map { $0.map(\.metadata) }) }
 
+    /// Sorted runs in level 0: a key is in at most one of the tables that an ingest brought, and
+    /// those share their highest sequence, which no two flushed tables do.
+    var levelZeroRuns: Int {
+        let tables = levels[0].map(\.metadata.properties.maxSequence)
+        return zip(tables, tables.dropFirst()).reduce(min(1, tables.count)) { count, pair in
+            pair.0 == pair.1 ? count : count + 1
+        }
+    }
+
     /// Removes and adds tables and brings every level into order.
     mutating func apply(remove: Set<UInt64>, add: [(level: Int, table: TableHandle)]) {
         for level in levels.indices {
@@ -48,7 +57,8 @@ struct KeyspaceLevels: Sendable {
 
     private mutating func sort(_ level: Int) {
         if level == 0 {
-            // Cuts install in order, so later rows have higher sequences.
+            // Cuts install in order, so later rows have higher sequences; about ingests see
+            // Tree+Ingest.
             levels[0].sort { left, right in
                 left.metadata.properties.maxSequence > right.metadata.properties.maxSequence
             }
@@ -111,16 +121,19 @@ final class FrozenMemtable: Sendable {
     let lastSequence: SequenceNumber
     /// The owner's bytes for the manifest record.
     let state: [UInt8]
+    /// Durable tables of an ingest that the record adds as well; then the memtable is empty.
+    let ingested: [TableHandle]
     /// Called after that record is durable.
     let installed: @Sendable ([UInt8]) -> Void
 
     init(
         memtable: Memtable, lastSequence: SequenceNumber, state: [UInt8],
-        installed: @escaping @Sendable ([UInt8]) -> Void
+        ingested: [TableHandle] = [], installed: @escaping @Sendable ([UInt8]) -> Void
     ) {
         self.memtable = memtable
         self.lastSequence = lastSequence
         self.state = state
+        self.ingested = ingested
         self.installed = installed
     }
 }

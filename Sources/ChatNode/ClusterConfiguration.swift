@@ -1,0 +1,76 @@
+package import Replication
+
+/// The cluster that a node belongs to, as its operator wrote it down.
+package struct ClusterConfiguration: Equatable, Sendable {
+    /// Equal on all nodes; keeps clusters on one network apart.
+    package var name: String
+    /// Which of the nodes this one is.
+    package var node: NodeNumber
+    /// All nodes, this one included.
+    package var nodes: [ClusterNode]
+
+    /// A cluster.
+    package init(name: String, node: NodeNumber, nodes: [ClusterNode]) {
+        self.name = name
+        self.node = node
+        self.nodes = nodes.sorted { $0.number < $1.number }
+    }
+
+    /// Why it can't be, or nil.
+    package var objection: String? {
+        if name.isEmpty || name.utf8.count > 64 { return "cluster.name: 1 to 64 bytes" }
+        if nodes.count > ClusterLimits.nodesMax {
+            return "cluster.nodes: at most \(ClusterLimits.nodesMax)"
+        }
+        for (index, node) in nodes.enumerated() {
+            if node.number == 0 { return "cluster.nodes: numbers start at 1" }
+            if index > 0, nodes[index - 1].number == node.number {
+                return "cluster.nodes: number \(node.number) stands twice"
+            }
+        }
+        if !nodes.contains(where: { $0.number == node }) {
+            return "cluster.node: \(node) is not among cluster.nodes"
+        }
+        return nil
+    }
+}
+
+/// One node of a cluster, as the others know it.
+package struct ClusterNode: Equatable, Sendable {
+    /// Its number.
+    package var number: NodeNumber
+    /// Where it takes other nodes' channels, HOST:PORT.
+    package var peerAddress: String
+    /// Where clients reach it.
+    package var url: String
+
+    /// A node.
+    package init(number: NodeNumber, peerAddress: String, url: String) {
+        self.number = number
+        self.peerAddress = peerAddress
+        self.url = url
+    }
+}
+
+/// Every limit of what nodes do for each other, in one place. Times in ticks of the consensus lane
+/// (50 ms) where they say so.
+enum ClusterLimits {
+    /// Nodes of a cluster.
+    static let nodesMax = 15
+    /// Replicas of a shard.
+    static let replicasMax = 3
+    /// Ticks that a proposal waits for a leader or a decision: 5 s, then its outcome is unknown.
+    static let proposalTicks: UInt64 = 100
+    /// Ticks that a read waits for its shards: 5 s.
+    static let readTicks: UInt64 = 100
+    /// Ticks that a question to a leader may stay without an answer before it is put again: 1 s.
+    static let askTicks: UInt64 = 20
+    /// Reads that wait at once.
+    static let readsMax = 65_536
+    /// Ticks between looks at who should be in a group and who should lead it: 1 s.
+    static let membershipTicks: UInt64 = 20
+    /// Entries that a learner may lack when it becomes a voter.
+    static let promotionLag: UInt64 = 256
+    /// Presence and typing that wait to be told to other nodes.
+    static let gossipMax = 16_384
+}

@@ -1,0 +1,188 @@
+import BlobStore
+import Bytes
+import ChatEngine
+import LSMTree
+import Platform
+import RaftCore
+import RecordLog
+import Replication
+import ShardStore
+
+/// Opens what a node keeps, and decides what becomes of a node whose log or tables are damaged.
+///
+/// A node of a cluster whose durable bytes can't be read has forgotten promises: votes, entries it
+/// acknowledged. It must not go on as who it was. It sets the damaged files aside, takes a new
+/// incarnation, and its shards are let into their groups again as learners, from the tables that
+/// are sound or from nothing. A node that is alone has nobody to ask: it does not start.
+struct NodeOpening {
+    let directory: DataDirectory
+    let configuration: NodeConfiguration
+    let seams: NodeSeams
+    let shards: ShardMap
+    let consensusBox: InputBox<ConsensusLoop.Input>
+    let apply: InputBox<ApplyLoop.Input>
+    let hooks: ChatNode.Hooks
+    let fail: @Sendable (NodeFailure) -> Void
+
+    /// The file that says: the tables were found damaged, begin anew.
+    static let rebuildMark = "REBUILD"
+
+    func open() throws -> (ShardStore, BlobStore, ClusterLinks) {
+        let files = seams.fileSystem
+        var isMarked = false
+        if hasPeers { isMarked = try files.exists(directory.path + "/" + Self.rebuildMark) }
+        if isMarked {
+            try setAside(isTreeSound: false, "its tables were found damaged")
+        }
+        do {
+            return try openOnce()
+        } catch let error as ShardStoreError where hasPeers {
+            switch error {
+            case .log(let damage) where damage.isRot:
+                try setAside(isTreeSound: true, "\(error)")
+            case .tree(let damage) where damage.isDamage:
+                try setAside(isTreeSound: false, "\(error)")
+            default: throw explain(error)
+            }
+            return try openOnce()
+        } catch {
+            throw explain(error)
+        }
+    }
+
+    private var hasPeers: Bool { configuration.cluster.map { $0.nodes.count > 1 } ?? false }
+
+    private func explain(_ error: any Error) -> any Error {
+        if error is StartFailure { return error }
+        return StartFailure(
+            "\(error). Nothing was removed or repaired: restore the file from a copy of this "
+                + "directory, or look at it with magpie-dump")
+    }
+
+    private func openOnce() throws -> (ShardStore, BlobStore, ClusterLinks) {
+        let superblock = directory.superblock
+        guard let formation = superblock.formation else {
+            throw StartFailure("\(directory.path) belongs to no cluster yet")
+        }
+        let cluster = ClusterLinks(
+            superblock, formation, nodes: configuration.cluster?.nodes ?? [],
+            shards: shards.all.count, port: hasPeers ? seams.peers : nil)
+        var opened: ShardStore?
+        do {
+            let store = try openStore(superblock, formation)
+            opened = store
+            try requireNobodyMissing(store)
+            let blobs = try BlobStore.open(
+                fileSystem: seams.fileSystem, directory: directory.blobPath, random: seams.random)
+            for damage in blobs.damage { hooks.incident("\(damage)") }
+            return (store, blobs, cluster)
+        } catch {
+            opened?.close()
+            throw error
+        }
+    }
+
+    private func openStore(_ superblock: Superblock, _ formation: Formation) throws -> ShardStore {
+        var tree = TreeOptions(keyspaces: KeySchema.all)
+        // A memtable takes 4 GiB at most, and more than twice this before writes wait.
+        tree.memtableBytes = min(configuration.memoryBudget / 8, 512 << 20)
+        tree.blockCacheBytes = configuration.memoryBudget / 2
+        var options = ShardStoreOptions(tree: tree)
+        options.replication.log = .init(segmentBytes: configuration.segmentBytes)
+        options.replication.raft.entryBytesMax = 2 * NodeLimits.entryBytesMax
+        options.replication.raft.unappliedBytesMax = NodeLimits.unappliedBytesMax
+        options.replication.raft.electionTicks = 12
+        options.replication.raft.heartbeatTicks = 2
+        options.replication.seed = superblock.incarnation
+        options.replication.hasPeers = hasPeers
+        return try ShardStore.open(
+            fileSystem: seams.fileSystem, directory: directory.path, scheduler: seams.scheduler,
+            options: options, shards: placements(superblock, formation),
+            isOwn: { ReplicaName.node(of: $0) == superblock.number },
+            completed: { [consensusBox] in consensusBox.putCompletion(.logTurn($0)) },
+            installed: { [consensusBox, apply] positions in
+                consensusBox.putCompletion(.installed(positions))
+                apply.putCompletion(
+                    .installed(positions.map { (shard: $0.shard, index: $0.index) }))
+            },
+            onTreeFailure: { [fail] in fail(.tree($0)) })
+    }
+
+    /// Founders begin with all founders as voters; who comes later begins outside and is let in.
+    private func placements(
+        _ superblock: Superblock, _ formation: Formation
+    ) -> [ShardPlacement] {
+        let number = superblock.number
+        let isFounder = formation.founders.contains {
+            $0.number == number && $0.incarnation == superblock.incarnation
+        }
+        return shards.all.map { shard in
+            let voters = formation.founders.map {
+                ReplicaName.replica(of: shard, node: $0.number, incarnation: $0.incarnation)
+            }
+            return ShardPlacement(
+                shard: shard,
+                replica: ReplicaName.replica(
+                    of: shard, node: number, incarnation: superblock.incarnation),
+                configuration: Configuration(voters: isFounder ? voters : []))
+        }
+    }
+
+    /// A node that is configured to be alone must not act for a group that has others.
+    private func requireNobodyMissing(_ store: ShardStore) throws {
+        if hasPeers { return }
+        for shard in shards.all {
+            let others = (store.replicator.status(of: shard)?.configuration.members ?? [])
+                .map(ReplicaName.node(of:)).filter { $0 != directory.superblock.number }
+            guard others.isEmpty else {
+                let nodes = Set(others).sorted().map { "\($0)" }.joined(separator: ", ")
+                throw StartFailure(
+                    "\(directory.path) belongs to a cluster with the nodes \(nodes): name them in "
+                        + "the configuration file")
+            }
+        }
+    }
+
+    /// Puts damaged files where nobody reads them but people, and becomes somebody else.
+    private func setAside(isTreeSound: Bool, _ reason: String) throws {
+        let files = seams.fileSystem
+        let old = directory.superblock
+        let target = "\(directory.path)/damaged-\(String(old.incarnation, radix: 16))"
+        hooks.incident(
+            "\(reason). The damaged files go to \(target); this node is rebuilt from its peers")
+        var block = old
+        block.incarnation = seams.random.word() | 1
+        // First: a start that finds only a part of the files must not do so as the old self.
+        try directory.rewrite(block)
+        for name in isTreeSound ? ["log"] : ["log", "tree"] {
+            let source = "\(directory.path)/\(name)"
+            guard try files.exists(source) else { continue }
+            try files.makeDirectory("\(target)/\(name)")
+            // The tree's CURRENT goes first: without it there is no tree that lacks tables.
+            for file in try files.list(source).reversed() {
+                try files.rename("\(source)/\(file)", to: "\(target)/\(name)/\(file)")
+            }
+            try files.syncDirectory("\(target)/\(name)")
+            try files.syncDirectory(source)
+        }
+        let mark = directory.path + "/" + Self.rebuildMark
+        if try files.exists(mark) {
+            try files.unlink(mark)
+            try files.syncDirectory(directory.path)
+        }
+    }
+}
+
+extension LogError {
+    /// True when bytes that were durable can't be read.
+    var isRot: Bool { if case .rot = self { true } else { false } }
+}
+
+extension TreeError {
+    /// True when bytes that were durable can't be read.
+    var isDamage: Bool { if case .corrupt = self { true } else { false } }
+    /// True when the disk has no room.
+    var isFull: Bool {
+        if case .disk(let error) = self { error.reason == .noSpace } else { false }
+    }
+}

@@ -1,0 +1,140 @@
+import Platform
+import SortedTable
+import Synchronization
+
+// Replacing the content of key ranges as a whole.
+//
+// **Sequences.** The rows of an ingest are in files long before it is known between which batches
+// they will be installed. So they take their sequences ahead of time: a step above the newest at
+// the beginning, `tombstone = newest + step - 1` and `rows = newest + step`, and the install raises
+// the tree's newest to `rows` if it is below. With the owner's promise that no batch touches the
+// ranges between beginning and install:
+//
+// - An older row of the ranges is in the memtable that was active at the beginning, or in an older
+//   one, or in tables. No memtable holds as many rows as the step has sequences (4 GiB at 32 bytes
+//   each), and an install freezes it before the newest is raised. So its sequences, and those of
+//   the table that it becomes, are all below the tombstone.
+// - A later row of the ranges comes after the install, so its sequence is above `rows`, and it is
+//   in a memtable that was empty then.
+//
+// So level 0, sorted by the highest sequence of each table, has an ingest's tables in front of all
+// tables with older rows of its ranges and behind all with newer ones. Memtables filled between
+// beginning and install may pass them either way: they hold nothing of the ranges. For the same
+// reason ingests of disjoint ranges may be open together, and be installed in any order.
+//
+// **Order of writing.** The install freezes the active memtable and puts an empty one with the
+// ingest's tables behind it into the same queue: so what is older is flushed first, also when a
+// full disk delays it, and one manifest record has tables and state.
+extension Tree {
+    /// How far above the newest sequence an ingest takes its own; more than the rows that one
+    /// memtable can hold.
+    static let ingestStep: SequenceNumber = 1 << 28
+
+    /// Starts the replacement of everything in `ranges`, in all keyspaces. Any thread.
+    ///
+    /// From the call on until the ingest is installed or abandoned, no batch may write into the
+    /// ranges: ``apply(_:)`` traps on one that does.
+    ///
+    /// - Precondition: ranges of open ingests do not overlap; bounds keep to
+    ///   ``TreeOptions/keyBytesMax``.
+    package func beginIngest(ranges: [KeyRange]) throws(TreeError) -> TreeIngest {
+        if let error = ending { throw error }
+        let (number, newest) = state.withLock { state in
+            for other in state.openIngests.values {
+                let isDisjoint = !ranges.contains { other.overlaps($0.lower, $0.upper) }
+                precondition(isDisjoint, "ranges of open ingests do not overlap")
+            }
+            state.ingestCount += 1
+            var own = RangeTombstoneSet(keepsHistory: false)
+            for range in ranges {
+                own.insert(RangeTombstone(lower: range.lower, upper: range.upper, sequence: 0))
+            }
+            state.openIngests[state.ingestCount] = own
+            return (state.ingestCount, lastSequence)
+        }
+        let rows = newest + Self.ingestStep
+        precondition(rows < InternalKey.sequenceMax, "sequences have 56 bits")
+        let tombstones = ranges.map { range in
+            precondition(
+                max(range.lower.count, range.upper.count) <= TreeOptions.keyBytesMax,
+                "key too long")
+            return RangeTombstone(lower: range.lower, upper: range.upper, sequence: rows - 1)
+        }
+        return TreeIngest(
+            self, number: number, tombstones: RangeTombstoneSet(tombstones), rowSequence: rows)
+    }
+
+    /// Makes a sealed ingest part of the tree: a cut with `memtableState`, and behind it one
+    /// manifest record that adds the ingest's tables and sets `state`; then `installed(state)` is
+    /// called on a lane of the tree. No I/O here, no waiting.
+    ///
+    /// A snapshot shows either what the ranges held before, with whatever was written since, or the
+    /// ingest's rows, with whatever was written since; never some of both. One taken before
+    /// `installed` may show the former, one taken after it shows the latter. A batch applied after
+    /// this call is newer than the ingest's rows. An owner whose batches depend on what it reads
+    /// there waits for `installed` before it applies any.
+    ///
+    /// - Precondition: called by the thread that applies, ``canCut``, and the ingest is of this
+    ///   tree, sealed, and not abandoned.
+    package func install(
+        _ ingest: TreeIngest, state bytes: [UInt8], memtableState: [UInt8],
+        installed: @escaping @Sendable ([UInt8]) -> Void
+    ) {
+        precondition(ingest.tree === self, "an ingest is installed where it began")
+        let wasWriting = isWriting.exchange(true, ordering: .acquiring)
+        precondition(!wasWriting, "the thread that applies makes the installs")
+        let last = published.load(ordering: .relaxed)
+        let newest = max(last, ingest.rowSequence)
+        let tables = ingest.takeTables()
+        let empty = Memtable(keyspaceCount: options.keyspaces.count, firstSequence: last + 1)
+        let fresh = Memtable(keyspaceCount: options.keyspaces.count, firstSequence: newest + 1)
+        state.withLock { state in
+            freeze(&state, last: last, bytes: memtableState, next: empty) { _ in }
+            let frozen = FrozenMemtable(
+                memtable: empty, lastSequence: newest, state: bytes, ingested: tables,
+                installed: installed)
+            state.view = View(
+                active: fresh, frozen: [frozen] + state.view.frozen,
+                keyspaces: state.view.keyspaces)
+            state.openIngests[ingest.number] = nil
+            published.store(newest, ordering: .releasing)
+        }
+        isWriting.store(false, ordering: .releasing)
+        for _ in 0..<2 { installLane.submit { [weak self] in self?.flushOldest() } }
+    }
+
+    /// Lets batches write into the ranges of an ingest again.
+    func endIngest(_ number: UInt64) {
+        state.withLock { $0.openIngests[number] = nil }
+    }
+
+    /// Why the tree takes nothing more; nil while it does.
+    var ending: TreeError? {
+        state.withLock { state in
+            if state.isClosed { return .disk(DiskError(.closed, "ingest", store.directory)) }
+            return state.failure
+        }
+    }
+
+    /// Traps when a batch writes where an open ingest is to replace everything.
+    static func checkApart(_ batch: WriteBatch, _ ingests: some Collection<RangeTombstoneSet>) {
+        batch.forEach { row in
+            for ranges in ingests {
+                let isApart =
+                    row.kind == .rangeDelete
+                    ? !ranges.overlaps([UInt8](row.key), [UInt8](row.value))
+                    : ranges.index(covering: row.key) == nil
+                precondition(isApart, "no batch writes into the ranges of an open ingest")
+            }
+        }
+    }
+}
+
+extension RangeTombstoneSet {
+    /// True when a fragment reaches into `lower ..< upper`.
+    func overlaps(_ lower: [UInt8], _ upper: [UInt8]) -> Bool {
+        let index = firstIndex(endingAfter: lower)
+        return index < fragments.count && KeyOrder.less(lower, upper)
+            && KeyOrder.less(fragments[index].lower, upper)
+    }
+}
