@@ -24,6 +24,7 @@ let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
 let hummingbird = Target.Dependency.product(name: "Hummingbird", package: "hummingbird")
 let hummingbirdCore = Target.Dependency.product(name: "HummingbirdCore", package: "hummingbird")
 let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
@@ -79,6 +80,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-http-types", exact: "1.8.0"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
         .package(url: "https://github.com/apple/swift-nio-extras", exact: "1.35.2"),
         .package(url: "https://github.com/apple/swift-protobuf", exact: "1.39.0"),
         .package(
@@ -130,12 +132,13 @@ let package = Package(
                 httpTypes, nioCore, nioPosix, nioHTTP1, nioHTTPTypes, nioHTTPTypesHTTP1,
                 hummingbird, hummingbirdCore, logging, lifecycle,
             ]),
+        library("PeerLink", ["Bytes", "Replication", nioCore, nioPosix, nioSSL, logging]),
         // Rank 5
         library(
             "MagpieServer",
             [
-                "Bytes", "Platform", "ChatModel", "ChatNode", "Session", "Gateway", logging,
-                lifecycle, nioCore, nioPosix, signals,
+                "Bytes", "Platform", "ChatModel", "ChatNode", "Replication", "Session", "Secrets",
+                "Gateway", "PeerLink", logging, lifecycle, nioCore, nioPosix, signals,
             ],
             resources: webClient.map { .embedInCode("Web/" + $0) }),
         library(
@@ -182,6 +185,10 @@ let package = Package(
             copies: ["Golden"]),
         tests(
             "Replication", ["Bytes", "Platform", "RaftCore", "RecordLog", "Simulation"],
+            copies: ["Golden"]),
+        tests(
+            "PeerLink",
+            ["Bytes", "Replication", "Secrets", nioCore, nioPosix, nioSSL, logging],
             copies: ["Golden"]),
         tests("Presence", ["Bytes", "ChatModel"]),
         tests("FanOut", ["Bytes", "ChatModel"]),

@@ -34,6 +34,8 @@ final class ApplyLoop: @unchecked Sendable {
         case pin(GroupID, answer: @Sendable ((Snapshot, ShardPosition)?) -> Void)
         /// Takes a shard's state that came as a snapshot.
         case install(ShardPosition, TreeIngest, answer: @Sendable (Bool) -> Void)
+        /// That state is what readers see.
+        case resume(GroupID)
         /// Runs once everything put before it is done.
         case fence(@Sendable () -> Void)
         /// A cut with these positions is durable.
@@ -82,6 +84,9 @@ final class ApplyLoop: @unchecked Sendable {
     /// The oldest stamp and each shard's position when it was noted, until a cut holds them.
     private var stampSample: (oldestMs: Milliseconds, indexes: [LogIndex])?
     private var isFailed = false
+    /// Shards whose snapshot is being installed, with what was decided behind it. Until readers see
+    /// the snapshot's rows nothing can be computed from them.
+    private var held: [GroupID: [DecidedEntry]] = [:]
     /// Since when an erased text may stand in older tables; an earlier run may have left some.
     private var erasedSinceMs: Milliseconds?
     var hub = Hub()
@@ -144,6 +149,7 @@ final class ApplyLoop: @unchecked Sendable {
             case .pin(let shard, let answer):
                 answer(store.position(of: shard).map { (store.tree.snapshot(), $0) })
             case .install(let position, let ingest, let answer): install(position, ingest, answer)
+            case .resume(let shard): resume(shard)
             case .fence(let next): next()
             case .installed(let points): noteInstalled(points)
             case .tick: tick()
@@ -161,6 +167,10 @@ final class ApplyLoop: @unchecked Sendable {
     private func apply(_ entries: [DecidedEntry]) {
         var applied: [GroupID: LogIndex] = [:]
         for decided in entries {
+            if held[decided.shard] != nil {
+                held[decided.shard]?.append(decided)
+                continue
+            }
             do {
                 try apply(decided)
             } catch {
@@ -232,10 +242,17 @@ final class ApplyLoop: @unchecked Sendable {
         let installed = outlets.installed
         if store.install(position, ingest, done: { installed(position) }) {
             engines[Int(position.shard)].forgetCaches()
+            held[position.shard] = []
         } else {
             ingest.abandon()
         }
         answer(true)
+    }
+
+    /// The snapshot's rows are what readers see: what was decided meanwhile is applied to them.
+    private func resume(_ shard: GroupID) {
+        let waiting = held.removeValue(forKey: shard) ?? []
+        if !waiting.isEmpty { apply(waiting) }
     }
 
     private func publish(_ event: Event) {

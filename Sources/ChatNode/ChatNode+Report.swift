@@ -37,6 +37,15 @@ extension ChatNode {
     }
 }
 
+/// The newest reports of the consensus lane.
+final class SharedReports: Sendable {
+    private let shards = Mutex<[ShardReport]>([])
+
+    func get() -> [ShardReport] { shards.withLock { $0 } }
+
+    func set(_ reports: [ShardReport]) { shards.withLock { $0 = reports } }
+}
+
 /// How a node of a cluster is, as its peers and clients see it.
 package struct NodeReport: Equatable, Sendable {
     /// Its number.
@@ -101,9 +110,20 @@ extension ChatNode {
         return reports.first { $0.number == order.first }
     }
 
-    /// Asks the consensus lane something for an operator.
-    package func administer(_ request: AdminRequest, answer: @escaping Answer<AdminReply>) {
-        if !consensusBox.put(.admin(request, answer)) { refuse(answer, Self.overloaded) }
+    /// How all shards stood here half a second ago at most. Any thread.
+    package func shardReports() -> [ShardReport] { reports.get() }
+
+    /// This node's number.
+    package var clusterNode: NodeNumber { cluster.node }
+
+    /// Shards that this node leads.
+    package var groupsLed: Int { leadership.count }
+
+    /// Hands a shard, led here, to a node.
+    package func transfer(
+        shard: UInt32, to node: NodeNumber, answer: @escaping Answer<Void>
+    ) {
+        if !consensusBox.put(.transfer(shard, node, answer)) { refuse(answer, Self.overloaded) }
     }
 
     /// Gives all leaderships away, as far as others can take them, and calls `done`: what a

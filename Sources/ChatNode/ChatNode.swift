@@ -62,6 +62,7 @@ package final class ChatNode: NodePort {
     let shards: ShardMap
     let cluster: ClusterLinks
     let leadership = Leadership()
+    let reports: SharedReports
     private let snapshots = Mutex<(source: SnapshotSource, fetcher: SnapshotFetcher)?>(nil)
     /// Ends the node's work for good: it takes nothing more, and the process is told to end.
     let fail: @Sendable (NodeFailure) -> Void
@@ -142,6 +143,7 @@ package final class ChatNode: NodePort {
         self.seams = seams
         self.directory = directory
         self.shards = shards
+        reports = SharedReports()
         self.lanes = lanes
         self.consensusBox = consensusBox
         self.apply = apply
@@ -221,7 +223,10 @@ package final class ChatNode: NodePort {
             checkLastSeen: { [weak self] in self?.checkLastSeen($0) },
             checkWatch: { [weak self] in self?.checkWatch($0, $1) },
             failed: fail,
-            installed: { [consensusBox] in consensusBox.putCompletion(.snapshotInstalled($0)) },
+            installed: { [consensusBox, apply] position in
+                apply.putCompletion(.resume(position.shard))
+                consensusBox.putCompletion(.snapshotInstalled(position))
+            },
             tellPresence: { [cluster] in cluster.tellAll(.presence($0)) })
     }
 
@@ -246,7 +251,8 @@ package final class ChatNode: NodePort {
                 default: break
                 }
             },
-            notice: hooks.incident)
+            notice: hooks.incident,
+            reports: { [reports] in reports.set($0) })
     }
 
     private func startSnapshots() {

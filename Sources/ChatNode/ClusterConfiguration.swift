@@ -69,6 +69,8 @@ enum ClusterLimits {
     static let readsMax = 65_536
     /// Ticks between looks at who should be in a group and who should lead it: 1 s.
     static let membershipTicks: UInt64 = 20
+    /// Ticks between reports for `/status`: half a second.
+    static let reportTicks: UInt64 = 10
     /// Entries that a learner may lack when it becomes a voter.
     static let promotionLag: UInt64 = 256
     /// Presence and typing that wait to be told to other nodes.

@@ -2,20 +2,6 @@ import ChatModel
 import RaftCore
 package import Replication
 
-/// What an operator may ask of a node's consensus lane.
-package enum AdminRequest: Equatable, Sendable {
-    /// How every shard stands here.
-    case shards
-    /// Hand a shard's leadership to a node; this node must lead it.
-    case transfer(shard: UInt32, node: NodeNumber)
-}
-
-/// What it says.
-package enum AdminReply: Equatable, Sendable {
-    case shards([ShardReport])
-    case done
-}
-
 /// One shard as a node sees it.
 package struct ShardReport: Equatable, Sendable {
     /// The shard.
@@ -45,32 +31,32 @@ package struct ShardReport: Equatable, Sendable {
 }
 
 extension ConsensusLoop {
-    func administer(_ request: AdminRequest) -> Result<AdminReply, ServiceError> {
-        switch request {
-        case .shards: return .success(.shards(replicator.groupIDs.compactMap(report)))
-        case .transfer(let shard, let node):
-            guard let replica = replicator.replica(of: shard) else {
-                return .failure(ServiceError(.notFound, "shard: no shard \(shard) here"))
-            }
-            guard replica.role == .leader else {
-                let leader = replica.leader.map { "\(ReplicaName.node(of: $0))" } ?? "nobody"
-                return .failure(
-                    ServiceError(.conflict, "shard \(shard) is led by \(leader): ask that node"))
-            }
-            guard
-                let target = replica.configuration.voters.first(where: {
-                    ReplicaName.node(of: $0) == node
-                })
-            else {
-                return .failure(
-                    ServiceError(.invalidArgument, "node: \(node) is no voter of shard \(shard)"))
-            }
-            guard transfer(shard, to: target) else {
-                return .failure(ServiceError(.conflict, "shard \(shard) cannot be handed over now"))
-            }
-            return .success(.done)
+    /// Hands a shard's leadership to a node, for an operator.
+    func handOver(_ shard: GroupID, to node: NodeNumber) -> Result<Void, ServiceError> {
+        guard let replica = replicator.replica(of: shard) else {
+            return .failure(ServiceError(.notFound, "shard: no shard \(shard) here"))
         }
+        guard replica.role == .leader else {
+            let leader = replica.leader.map { "node \(ReplicaName.node(of: $0))" } ?? "nobody"
+            return .failure(
+                ServiceError(.conflict, "shard \(shard) is led by \(leader): ask there"))
+        }
+        guard
+            let target = replica.configuration.voters.first(where: {
+                ReplicaName.node(of: $0) == node
+            })
+        else {
+            return .failure(
+                ServiceError(.invalidArgument, "node: \(node) is no voter of shard \(shard)"))
+        }
+        guard transfer(shard, to: target) else {
+            return .failure(ServiceError(.conflict, "shard \(shard) cannot be handed over now"))
+        }
+        return .success(())
     }
+
+    /// How all shards stand here.
+    var shardReports: [ShardReport] { replicator.groupIDs.compactMap(report) }
 
     private func report(_ shard: GroupID) -> ShardReport? {
         guard let replica = replicator.replica(of: shard) else { return nil }

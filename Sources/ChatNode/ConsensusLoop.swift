@@ -54,7 +54,8 @@ final class ConsensusLoop: @unchecked Sendable {
         case beat(GroupID)
         /// Leaderships go to other nodes, then `done` is called: a graceful stop begins.
         case handOver(done: @Sendable () -> Void)
-        case admin(AdminRequest, Answer<AdminReply>)
+        /// An operator wants a shard, led here, on another node.
+        case transfer(GroupID, NodeNumber, Answer<Void>)
         case tick
         /// The node stops: what is not decided by now is answered with that.
         case stop
@@ -75,6 +76,8 @@ final class ConsensusLoop: @unchecked Sendable {
         /// A node came or went, or was refused.
         let peers: @Sendable (PeerEvent) -> Void
         let notice: @Sendable (String) -> Void
+        /// How all shards stand, now and then.
+        let reports: @Sendable ([ShardReport]) -> Void
     }
 
     /// Commands of one shard that stay together in one entry.
@@ -149,7 +152,7 @@ final class ConsensusLoop: @unchecked Sendable {
             case .snapshotInstalled(let position): install(position)
             case .beat(let shard): beat(shard)
             case .handOver(let done): handOver = HandOver(done: done)
-            case .admin(let request, let answer): answer(administer(request))
+            case .transfer(let shard, let node, let answer): answer(handOver(shard, to: node))
             case .tick: tick()
             case .stop: isStopped = true
             }
@@ -178,6 +181,7 @@ final class ConsensusLoop: @unchecked Sendable {
         expireForwarded()
         tickReads()
         tickMembership()
+        if tickCount % ClusterLimits.reportTicks == 0 { outlets.reports(shardReports) }
     }
 
     private func noteApplied(_ points: [(shard: GroupID, index: LogIndex)]) {

@@ -67,6 +67,36 @@ package struct StaticFile: Sendable {
     }
 }
 
+/// A node as clients see it.
+package struct GatewayNode: Equatable, Sendable {
+    /// Its id.
+    package var id: String
+    /// Where clients reach it; empty: under the address that this client used.
+    package var url: String
+    /// Its load, 0…1.
+    package var load: Double
+    /// True for the node that answers.
+    package var isSelf: Bool
+
+    /// A node.
+    package init(id: String, url: String, load: Double, isSelf: Bool) {
+        self.id = id
+        self.url = url
+        self.load = load
+        self.isSelf = isSelf
+    }
+}
+
+/// What an operator asks of a node.
+package enum AdminCall: Equatable, Sendable {
+    /// All nodes as this one sees them.
+    case nodes
+    /// All shards as this node has them.
+    case shards
+    /// Hand a shard, led here, to a node.
+    case transfer(shard: UInt32, node: UInt16)
+}
+
 /// What the front end needs from the program around it.
 package protocol GatewayHost: Sendable {
     /// Milliseconds since 1970.
@@ -77,8 +107,12 @@ package protocol GatewayHost: Sendable {
     func status() -> String
     /// `/metrics`, in the Prometheus text format.
     func metrics() -> String
-    /// This node's load, 0…1, for the list of nodes.
-    func load() -> Double
+    /// The cluster's nodes that clients may use, this one included.
+    func nodes() -> [GatewayNode]
+    /// The node where a user's sockets should go; nil: this one.
+    func home(of user: UserID) -> GatewayNode?
+    /// Does what an operator asks for: the answer is a JSON object. Throws ``ServiceError``.
+    func administer(_ call: AdminCall) async throws -> String
     /// 64 random bits, for jitter.
     func randomSeed() -> UInt64
 }

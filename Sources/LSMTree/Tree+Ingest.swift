@@ -7,20 +7,17 @@ import Synchronization
 // **Sequences.** The rows of an ingest are in files long before it is known between which batches
 // they will be installed. So they take their sequences ahead of time: a step above the newest at
 // the beginning, `tombstone = newest + step - 1` and `rows = newest + step`, and the install raises
-// the tree's newest to `rows` if it is below. With the owner's promise that no batch touches the
-// ranges between beginning and install:
+// the tree's newest to `rows` if it is below. An ingest takes minutes, in which far fewer rows are
+// written than the step has sequences; so:
 //
-// - An older row of the ranges is in the memtable that was active at the beginning, or in an older
-//   one, or in tables. No memtable holds as many rows as the step has sequences (4 GiB at 32 bytes
-//   each), and an install freezes it before the newest is raised. So its sequences, and those of
-//   the table that it becomes, are all below the tombstone.
+// - A row of the ranges that was written before the install, also one written since the beginning,
+//   is in a memtable that the install freezes, or in an older one, or in tables. Its sequence, and
+//   those of the table that it becomes, are below the tombstone: it is hidden.
 // - A later row of the ranges comes after the install, so its sequence is above `rows`, and it is
 //   in a memtable that was empty then.
 //
 // So level 0, sorted by the highest sequence of each table, has an ingest's tables in front of all
-// tables with older rows of its ranges and behind all with newer ones. Memtables filled between
-// beginning and install may pass them either way: they hold nothing of the ranges. For the same
-// reason ingests of disjoint ranges may be open together, and be installed in any order.
+// tables with older rows of its ranges and behind all with newer ones. For the same reason ingests of disjoint ranges may be open together, and be installed in any order.
 //
 // **Order of writing.** The install freezes the active memtable and puts an empty one with the
 // ingest's tables behind it into the same queue: so what is older is flushed first, also when a
@@ -32,8 +29,8 @@ extension Tree {
 
     /// Starts the replacement of everything in `ranges`, in all keyspaces. Any thread.
     ///
-    /// From the call on until the ingest is installed or abandoned, no batch may write into the
-    /// ranges: ``apply(_:)`` traps on one that does.
+    /// What batches write into the ranges from the call on until the install is replaced by it like
+    /// everything before: an owner whose rows have moved past the ingest's abandons it.
     ///
     /// - Precondition: ranges of open ingests do not overlap; bounds keep to
     ///   ``TreeOptions/keyBytesMax``.
@@ -113,19 +110,6 @@ extension Tree {
         state.withLock { state in
             if state.isClosed { return .disk(DiskError(.closed, "ingest", store.directory)) }
             return state.failure
-        }
-    }
-
-    /// Traps when a batch writes where an open ingest is to replace everything.
-    static func checkApart(_ batch: WriteBatch, _ ingests: some Collection<RangeTombstoneSet>) {
-        batch.forEach { row in
-            for ranges in ingests {
-                let isApart =
-                    row.kind == .rangeDelete
-                    ? !ranges.overlaps([UInt8](row.key), [UInt8](row.value))
-                    : ranges.index(covering: row.key) == nil
-                precondition(isApart, "no batch writes into the ranges of an open ingest")
-            }
         }
     }
 }

@@ -88,8 +88,7 @@ package final class Tree: Sendable {
         if batch.isEmpty { return }
         let wasWriting = isWriting.exchange(true, ordering: .acquiring)
         precondition(!wasWriting, "one thread at a time applies batches")
-        let (memtable, ingests) = state.withLock { ($0.view.active, $0.openIngests) }
-        if !ingests.isEmpty { Self.checkApart(batch, ingests.values) }
+        let memtable = state.withLock { $0.view.active }
         let last = published.load(ordering: .relaxed)
         precondition(
             last < InternalKey.sequenceMax - UInt64(batch.count), "sequences have 56 bits")

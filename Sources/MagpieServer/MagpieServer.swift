@@ -3,6 +3,7 @@ import Gateway
 package import Logging
 import NIOCore
 import NIOPosix
+import PeerLink
 import Platform
 import ServiceLifecycle
 import Synchronization
@@ -28,13 +29,38 @@ package struct MagpieServer: Sendable {
         onReady: @escaping @Sendable (String) -> Void,
         onFailure: @escaping @Sendable (String) -> Void
     ) async throws {
-        let seams = NodeSeams(
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: Self.eventLoops)
+        do {
+            try await run(on: group, onReady: onReady, onFailure: onFailure)
+        } catch {
+            try? await group.shutdownGracefully()
+            throw error
+        }
+        try? await group.shutdownGracefully()
+    }
+
+    private func run(
+        on group: MultiThreadedEventLoopGroup, onReady: @escaping @Sendable (String) -> Void,
+        onFailure: @escaping @Sendable (String) -> Void
+    ) async throws {
+        var seams = NodeSeams(
             fileSystem: LinuxFileSystem(), clock: LinuxClock(), random: SystemRandom(),
             scheduler: ThreadScheduler())
+        if let cluster = configuration.cluster {
+            let link = PeerLink(
+                try cluster.link(seed: seams.random.word()), group: group, logger: logger)
+            seams.peers = PeerPort(link)
+        }
         let starter = seams.scheduler.lane("starter")
         defer { starter.submit { starter.stop() } }
-        let node = try await open(seams, on: starter, onFailure: onFailure)
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: Self.eventLoops)
+        let peers = seams.peers
+        let node: ChatNode
+        do {
+            node = try await open(seams, on: starter, onFailure: onFailure)
+        } catch {
+            await Self.perform(on: starter) { peers?.stop() }
+            throw error
+        }
         let host = NodeHost(node: node, clock: seams.clock, random: seams.random)
         let gateway = Gateway(
             gatewayConfiguration, node: node, host: host, group: group, logger: logger)
@@ -51,14 +77,26 @@ package struct MagpieServer: Sendable {
         } catch {
             failure = explain(error)
         }
+        // Others lead from now on: the cluster need not find out that this node is gone.
         await withCheckedContinuation { continuation in
-            starter.submit {
-                node.stop()
+            node.handOver { continuation.resume() }
+        }
+        await Self.perform(on: starter) {
+            node.stop()
+            peers?.stop()
+        }
+        if let failure { throw failure }
+    }
+
+    private static func perform(
+        on lane: any Lane, _ job: @escaping @Sendable () -> Void
+    ) async {
+        await withCheckedContinuation { continuation in
+            lane.submit {
+                job()
                 continuation.resume()
             }
         }
-        try? await group.shutdownGracefully()
-        if let failure { throw failure }
     }
 
     /// Half of the processors, at least one: the lanes of the node need the rest.
@@ -74,7 +112,8 @@ package struct MagpieServer: Sendable {
 
     private var gatewayConfiguration: GatewayConfiguration {
         var gateway = GatewayConfiguration(host: configuration.host, port: configuration.port)
-        gateway.allowedOrigins = configuration.origins
+        gateway.allowedOrigins =
+            configuration.origins + (configuration.cluster?.nodes.map(\.url) ?? [])
         gateway.staticFiles = WebClient.files
         return gateway
     }
@@ -88,10 +127,16 @@ package struct MagpieServer: Sendable {
         let opened = Mutex<ChatNode?>(nil)
         try await withCheckedThrowingContinuation {
             (continuation: CheckedContinuation<Void, any Error>) in
+            ClusterFormation.run(
+                configuration, seams: seams, notice: { logger.notice("\($0)") },
+                done: { continuation.resume(with: $0) })
+        }
+        try await withCheckedThrowingContinuation {
+            (continuation: CheckedContinuation<Void, any Error>) in
             let hooks = ChatNode.Hooks(
                 ready: { continuation.resume() },
                 failed: { onFailure($0.description) },
-                incident: { logger.error("\($0)") })
+                incident: { logger.notice("\($0)") })
             starter.submit {
                 do {
                     let node = try ChatNode(configuration, seams: seams, hooks: hooks)
@@ -102,9 +147,7 @@ package struct MagpieServer: Sendable {
             }
         }
         // The lane's job that made it may still be about to put it there.
-        await withCheckedContinuation { continuation in
-            starter.submit { continuation.resume() }
-        }
+        await Self.perform(on: starter) {}
         guard let node = opened.withLock({ $0 }) else {
             throw StartFailure("the node was not opened")
         }

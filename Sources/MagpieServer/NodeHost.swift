@@ -33,7 +33,29 @@ final class NodeHost: GatewayHost {
     }
 
     /// Sockets against what one node takes.
-    func load() -> Double { node.load }
+    func nodes() -> [GatewayNode] { node.nodeReports().filter(\.isReady).map(show) }
+
+    func home(of user: UserID) -> GatewayNode? { node.home(of: user).map(show) }
+
+    private func show(_ report: NodeReport) -> GatewayNode {
+        GatewayNode(
+            id: "\(report.number)", url: report.url, load: report.load, isSelf: report.isSelf)
+    }
+
+    func administer(_ call: AdminCall) async throws -> String {
+        switch call {
+        case .nodes: return ClusterStatus.json(node.nodeReports())
+        case .shards: return ClusterStatus.json(node.shardReports())
+        case .transfer(let shard, let number):
+            try await withCheckedThrowingContinuation {
+                (continuation: CheckedContinuation<Void, any Error>) in
+                node.transfer(shard: shard, to: number) {
+                    continuation.resume(with: $0.mapError { $0 })
+                }
+            }
+            return #"{"done":true}"#
+        }
+    }
 
     func randomSeed() -> UInt64 { random.word() }
 
@@ -48,7 +70,10 @@ final class NodeHost: GatewayHost {
             "sockets":\(node.meters.sockets.load(ordering: .relaxed)),\
             "commandsApplied":"\(node.meters.commands.load(ordering: .relaxed))",\
             "entriesApplied":"\(node.meters.entries.load(ordering: .relaxed))",\
-            "memtableBytes":\(report.memtableBytes),"levels":[\(levels.joined(separator: ","))]}
+            "memtableBytes":\(report.memtableBytes),"levels":[\(levels.joined(separator: ","))],\
+            "clusterNode":\(node.clusterNode),"groupsLed":\(node.groupsLed),\
+            "nodes":\(ClusterStatus.list(node.nodeReports())),\
+            "shards":\(ClusterStatus.list(node.shardReports()))}
             """
     }
 
@@ -88,6 +113,7 @@ final class NodeHost: GatewayHost {
                 "events_dropped_total", "counter", "Events that a busy event loop dropped.",
                 figures.eventsDropped)
         }
+        text += ClusterStatus.metrics(node.shardReports())
         add("ready", "gauge", "1 when the node serves.", isReady() ? 1 : 0)
         return text
     }

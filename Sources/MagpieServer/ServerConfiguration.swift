@@ -1,6 +1,8 @@
 import ChatModel
 import ChatNode
 import Foundation
+import PeerLink
+import Replication
 
 /// What `magpie serve` is told: from the command line, or a configuration file, flags first.
 package struct ServerConfiguration: Sendable, Equatable {
@@ -20,6 +22,8 @@ package struct ServerConfiguration: Sendable, Equatable {
     package var presenceSeconds = 300
     /// Megabytes for memtables and caches.
     package var memoryMegabytes = 512
+    /// The cluster it is a part of, and where it takes other nodes' channels.
+    package var cluster: ClusterSettings?
 
     /// A configuration; throws ``ConfigurationError`` when `listen` is no `HOST:PORT`.
     package init(data: String, listen: String) throws(ConfigurationError) {
@@ -56,6 +60,8 @@ package struct ServerConfiguration: Sendable, Equatable {
         package var presenceTtl: Int?
         /// As `--memory`.
         package var memory: Int?
+        /// The cluster; only here.
+        package var cluster: ClusterSettings?
 
         /// No keys.
         package init() {}
@@ -77,6 +83,9 @@ package struct ServerConfiguration: Sendable, Equatable {
             if let megabytes = file.memory, !(64...1_048_576).contains(megabytes) {
                 throw ConfigurationError("--config \(path): memory: 64 to 1048576 megabytes")
             }
+            if let objection = file.cluster?.objection {
+                throw ConfigurationError("--config \(path): \(objection)")
+            }
             return file
         }
     }
@@ -88,6 +97,7 @@ package struct ServerConfiguration: Sendable, Equatable {
         node.memoryBudget = memoryMegabytes << 20
         node.limits.isRateLimited = isRateLimited
         node.limits.presenceMs = Milliseconds(presenceSeconds) * 1_000
+        node.cluster = cluster?.node
         return node
     }
 }

@@ -33,9 +33,11 @@ struct MagpieCommand: AsyncParsableCommand {
 
             Examples:
               magpie serve --data ./data --listen 127.0.0.1:8080
+              magpie cluster --nodes 3 --data ./cluster --port 8081
+              magpie admin status --url http://127.0.0.1:8081
               magpie serve --data /srv/magpie --listen 0.0.0.0:80 \
             --public-url https://chat.example.org
             """,
         version: Release.version,
-        subcommands: [Serve.self])
+        subcommands: [Serve.self, Cluster.self, Admin.self, Certificates.self])
 }

@@ -6,7 +6,7 @@ import MagpieServer
 /// `magpie serve`: runs a single node.
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Run a single-node server.",
+        abstract: "Run a server: one node, alone or of a cluster.",
         discussion: """
             Prints one line, "ready URL", once it serves; open the URL in a browser to chat. \
             SIGTERM and Ctrl-C stop it gracefully. What was shown as sent is on the disk: it \
@@ -18,7 +18,10 @@ struct Serve: AsyncParsableCommand {
               magpie serve --config magpie.json
 
             A configuration file is a JSON object with the keys data, listen, publicUrl, origins, \
-            rateLimits (true or false), presenceTtl and memory; options on the command line win.
+            rateLimits (true or false), presenceTtl, memory and cluster; options on the command \
+            line win. cluster is an object: name, number (of this node), nodes (a list of number, \
+            peer as HOST:PORT, url), and when wanted peerListen and tls (ca, certificate, key). \
+            docs/OPERATIONS.md has an example; "magpie cluster" writes such files.
             """)
 
     @Option(help: "Directory that holds everything the server keeps.")
@@ -113,6 +116,7 @@ struct Serve: AsyncParsableCommand {
         settings.isRateLimited = rateLimits.map { $0 == .on } ?? file.rateLimits ?? true
         settings.presenceSeconds = presenceTTL ?? file.presenceTtl ?? settings.presenceSeconds
         settings.memoryMegabytes = memory ?? file.memory ?? settings.memoryMegabytes
+        settings.cluster = file.cluster
         return settings
     }
 }

@@ -15,7 +15,9 @@ struct FakeHost: GatewayHost {
     func isReady() -> Bool { ready }
     func status() -> String { "{\"node\":\"node-1\"}" }
     func metrics() -> String { "magpie_up 1\n" }
-    func load() -> Double { 0.5 }
+    func nodes() -> [GatewayNode] { [GatewayNode(id: "node", url: "", load: 0.5, isSelf: true)] }
+    func home(of user: UserID) -> GatewayNode? { nil }
+    func administer(_ call: AdminCall) async throws -> String { "{}" }
     func randomSeed() -> UInt64 { 42 }
 }
 

@@ -235,7 +235,7 @@ private struct CrashScript {
 }
 
 /// Injects a fault for exactly one operation, from the hook that sees it coming.
-private final class FaultTrigger: Sendable {
+final class FaultTrigger: Sendable {
     private let fileSystem: SimulatedFileSystem
     private let index: Int
     private let reason: DiskError.Reason

@@ -55,6 +55,11 @@ import WireProtocol
             let settled = configuration
             let starter = seams.scheduler.lane("starter")
             let opened = Mutex<ChatNode?>(nil)
+            try await withCheckedThrowingContinuation { continuation in
+                ClusterFormation.run(settled, seams: seams, notice: { _ in }) {
+                    continuation.resume(with: $0)
+                }
+            }
             try await withCheckedThrowingContinuation {
                 (continuation: CheckedContinuation<Void, any Error>) in
                 let hooks = ChatNode.Hooks(

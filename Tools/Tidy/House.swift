@@ -58,6 +58,8 @@ enum House {
                 "Foundation", "FoundationEssentials", "SwiftProtobuf", "NIOHTTPTypes",
                 "NIOHTTPTypesHTTP1",
             ])),
+        "PeerLink": room(
+            4, ["Replication"], nio.union(["NIOSSL", "Logging"])),
         "MagpieDump": room(
             6,
             [
@@ -79,7 +81,7 @@ enum House {
             5,
             storage.union([
                 "ChatModel", "Secrets", "BlobStore", "Presence", "FanOut", "ShardStore",
-                "ChatEngine", "Session", "ChatNode", "Gateway", "WireProtocol",
+                "ChatEngine", "Session", "ChatNode", "Gateway", "PeerLink", "WireProtocol",
             ]),
             nio.union([
                 "Logging", "ServiceLifecycle", "UnixSignals", "Foundation",

@@ -68,7 +68,9 @@ extension Routes {
         _ request: Request, _ status: HTTPResponse.Status, _ signedIn: SignedIn
     ) -> Response {
         reply(request, status) {
-            $0.signedIn(signedIn, websocketURL: websocketURL(request), nodes: nodes(request))
+            $0.signedIn(
+                signedIn, websocketURL: websocketURL(request, of: signedIn.user.id),
+                nodes: nodes(request))
         }
     }
 
@@ -98,7 +100,8 @@ extension Routes {
         }
         return reply(request) {
             $0.me(
-                user, device: identity.device, websocketURL: websocketURL(request),
+                user, device: identity.device,
+                websocketURL: websocketURL(request, of: identity.user),
                 nodes: nodes(request), limits: limits)
         }
     }

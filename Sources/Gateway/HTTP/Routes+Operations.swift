@@ -13,6 +13,9 @@ extension Routes {
             Call(.get, "/readyz", ready),
             Call(.get, "/status", status),
             Call(.get, "/metrics", metrics),
+            Call(.get, "/admin/nodes", { try await self.administer(.nodes, $1) }),
+            Call(.get, "/admin/shards", { try await self.administer(.shards, $1) }),
+            Call(.post, "/admin/transfer", transfer),
             Call(
                 .get, "/v1/ws",
                 { _, _ in
@@ -44,6 +47,26 @@ extension Routes {
         try Self.needLoopback(context)
         return Self.text(
             .ok, host.metrics(), type: "text/plain; version=0.0.4; charset=utf-8")
+    }
+
+    /// Hands a shard's leadership over: `?shard=N&node=N`.
+    @Sendable private func transfer(
+        _ request: Request, _ context: GatewayContext
+    ) async throws -> Response {
+        guard let shard = request.uri.queryParameters["shard"].flatMap({ UInt32($0) }) else {
+            throw ServiceError(.invalidArgument, "shard: the number of a shard")
+        }
+        guard let node = request.uri.queryParameters["node"].flatMap({ UInt16($0) }) else {
+            throw ServiceError(.invalidArgument, "node: the number of a node")
+        }
+        return try await administer(.transfer(shard: shard, node: node), context)
+    }
+
+    private func administer(
+        _ call: AdminCall, _ context: GatewayContext
+    ) async throws -> Response {
+        try Self.needLoopback(context)
+        return Self.text(.ok, try await host.administer(call), type: "application/json")
     }
 
     private static func needLoopback(_ context: GatewayContext) throws(ServiceError) {

@@ -186,15 +186,20 @@ struct Routes: Sendable {
         return "http://" + authority
     }
 
-    /// Where this client opens its WebSocket.
-    func websocketURL(_ request: Request) -> String {
-        let base = baseURL(request)
+    /// Where this client opens its WebSocket: at the user's home, which every node names alike.
+    func websocketURL(_ request: Request, of user: UserID) -> String {
+        let home = host.home(of: user).map(\.url) ?? ""
+        let base = home.isEmpty ? baseURL(request) : home
         return (base.hasPrefix("https") ? "wss" + base.dropFirst(5) : "ws" + base.dropFirst(4))
             + UpgradeRules.path
     }
 
     /// The nodes a client may use.
     func nodes(_ request: Request) -> [NodeView] {
-        [NodeView(id: node.facts.id, url: baseURL(request), load: host.load(), isSelf: true)]
+        host.nodes().map { node in
+            NodeView(
+                id: node.id, url: node.url.isEmpty ? baseURL(request) : node.url, load: node.load,
+                isSelf: node.isSelf)
+        }
     }
 }

@@ -1,0 +1,183 @@
+import ArgumentParser
+import Foundation
+
+/// `magpie admin`: looks at a cluster and moves things in it. It speaks to a node on this machine:
+/// the calls are open to loopback alone.
+struct Admin: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Look at a cluster and operate it.",
+        discussion: """
+            Run it on the machine of a node: these calls are answered to the same machine alone. \
+            docs/OPERATIONS.md tells how to restart, replace and lose nodes.
+
+            Examples:
+              magpie admin status --url http://127.0.0.1:8081
+              magpie admin shards --url http://127.0.0.1:8081 --json
+              magpie admin transfer --shard 3 --node 2 --url http://127.0.0.1:8081
+            """,
+        subcommands: [Status.self, Nodes.self, Shards.self, Transfer.self])
+
+    /// Where the node is, and how to show its answer.
+    struct Target: ParsableArguments {
+        @Option(help: "The node's URL for clients.")
+        var url = "http://127.0.0.1:8080"
+
+        @Flag(help: "Print the node's answer as it is.")
+        var json = false
+
+        /// The node's answer; throws one line when there is none or it refuses.
+        func ask(_ path: String, method: String = "GET") async throws -> Data {
+            guard let address = URL(string: url + path) else {
+                throw ValidationError("--url \(url): expected http://HOST:PORT")
+            }
+            guard let answer = await Fetch.get(address, method: method) else {
+                throw CommandFailure("no node answers at \(url)")
+            }
+            guard answer.status == 200 else {
+                let problem = try? JSONDecoder().decode(Problem.self, from: answer.body)
+                throw CommandFailure(problem?.detail ?? "\(url) answers \(answer.status)")
+            }
+            if json { print(String(decoding: answer.body, as: UTF8.self)) }
+            return answer.body
+        }
+    }
+
+    private struct Problem: Decodable {
+        let detail: String
+    }
+
+    struct NodeLine: Decodable {
+        let node: Int
+        let url: String
+        let peer: String
+        let connected: Bool
+        let ready: Bool
+        let load: Double
+        let groupsLed: Int
+        let refusal: String?
+    }
+
+    struct ShardLine: Decodable {
+        let shard: Int
+        let role: String
+        let term: String
+        let leader: Int?
+        let commit: String
+        let applied: String
+        let last: String
+        let base: String
+        let voters: [Int]
+        let learners: [Int]
+        let lag: Int?
+    }
+
+    private struct Whole: Decodable {
+        let version: String
+        let ready: Bool
+        let clusterNode: Int
+        let sockets: Int
+        let nodes: [NodeLine]
+        let shards: [ShardLine]
+    }
+
+    /// How the cluster is, in a few lines.
+    struct Status: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "How the cluster is, in a few lines.")
+        @OptionGroup var target: Target
+
+        func run() async throws {
+            let body = try await target.ask("/status")
+            if target.json { return }
+            let status = try JSONDecoder().decode(Whole.self, from: body)
+            let leaderless = status.shards.filter { $0.leader == nil }.map(\.shard)
+            print(
+                "node \(status.clusterNode), version \(status.version), "
+                    + (status.ready ? "ready" : "not ready") + ", \(status.sockets) sockets")
+            Nodes.show(status.nodes)
+            print(
+                leaderless.isEmpty
+                    ? "all \(status.shards.count) shards have a leader"
+                    : "shards without a leader: \(list(leaderless))")
+            let behind = status.shards.filter { !$0.learners.isEmpty }
+            for shard in behind {
+                print("shard \(shard.shard): node \(list(shard.learners)) is catching up")
+            }
+        }
+    }
+
+    /// All nodes.
+    struct Nodes: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "All nodes, as the asked one sees them.")
+        @OptionGroup var target: Target
+
+        private struct List: Decodable {
+            let nodes: [NodeLine]
+        }
+
+        func run() async throws {
+            let body = try await target.ask("/admin/nodes")
+            if target.json { return }
+            Self.show(try JSONDecoder().decode(List.self, from: body).nodes)
+        }
+
+        static func show(_ nodes: [NodeLine]) {
+            print("node  state         leads  load  url")
+            for node in nodes {
+                let state = !node.connected ? "unreachable" : node.ready ? "ready" : "starting"
+                print(
+                    column("\(node.node)", 6) + column(state, 14) + column("\(node.groupsLed)", 7)
+                        + column("\(Int(node.load * 100)) %", 6) + node.url)
+                if let refusal = node.refusal { print("      \(refusal)") }
+            }
+        }
+    }
+
+    /// All shards.
+    struct Shards: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "All shards, as the asked node has them.")
+        @OptionGroup var target: Target
+
+        private struct List: Decodable {
+            let shards: [ShardLine]
+        }
+
+        func run() async throws {
+            let body = try await target.ask("/admin/shards")
+            if target.json { return }
+            print("shard role       term  leader commit     applied    lag    voters   learners")
+            for shard in try JSONDecoder().decode(List.self, from: body).shards {
+                print(
+                    column("\(shard.shard)", 6) + column(shard.role, 11) + column(shard.term, 6)
+                        + column(shard.leader.map { "\($0)" } ?? "none", 7)
+                        + column(shard.commit, 11) + column(shard.applied, 11)
+                        + column(shard.lag.map { "\($0)" } ?? "-", 7)
+                        + column(list(shard.voters), 9) + list(shard.learners))
+            }
+        }
+    }
+
+    /// Hands a shard's leadership over.
+    struct Transfer: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Hand a shard's leadership to another node.",
+            discussion: "Ask the node that leads the shard. No data moves.")
+        @OptionGroup var target: Target
+        @Option(help: "The shard.") var shard: UInt32
+        @Option(help: "The node that is to lead it.") var node: UInt16
+
+        func run() async throws {
+            _ = try await target.ask(
+                "/admin/transfer?shard=\(shard)&node=\(node)", method: "POST")
+            if !target.json { print("shard \(shard) goes to node \(node)") }
+        }
+    }
+}
+
+private func column(_ text: String, _ width: Int) -> String {
+    text.count >= width ? text + " " : text + String(repeating: " ", count: width - text.count)
+}
+
+private func list(_ numbers: [Int]) -> String { numbers.map { "\($0)" }.joined(separator: ",") }

@@ -1,0 +1,72 @@
+import Foundation
+
+/// The node processes of a cluster on one machine.
+final class ClusterProcesses: @unchecked Sendable {
+    // `processes` is set by `start`, before anything else is called, and not changed after.
+    private let layout: ClusterLayout
+    private var processes: [Process] = []
+
+    init(_ layout: ClusterLayout) {
+        self.layout = layout
+    }
+
+    /// Process ids, in the order of the nodes.
+    var identifiers: [Int32] { processes.map(\.processIdentifier) }
+
+    /// Starts all nodes; what they say goes to their log files.
+    func start() throws {
+        for number in layout.numbers {
+            let path = layout.log(number)
+            if !FileManager.default.fileExists(atPath: path) {
+                _ = FileManager.default.createFile(atPath: path, contents: nil)
+            }
+            guard let log = FileHandle(forWritingAtPath: path) else {
+                throw CommandFailure("\(path) cannot be written")
+            }
+            _ = try log.seekToEnd()
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/proc/self/exe")
+                .resolvingSymlinksInPath()
+            process.arguments = [
+                "serve", "--config", layout.config(number), "--log-level", "notice",
+            ]
+            process.standardOutput = log
+            process.standardError = log
+            try process.run()
+            processes.append(process)
+        }
+    }
+
+    /// Returns once every node serves, which means that every shard has a leader.
+    func waitUntilReady() async throws {
+        for number in layout.numbers {
+            while !(await isReady(number)) {
+                try Task.checkCancellation()
+                guard processes[number - 1].isRunning else {
+                    throw CommandFailure(
+                        "node \(number) ended before it was ready: \(lastWords(number))")
+                }
+                // An operator's tool looks at files and processes now and then.
+                try await ContinuousClock().sleep(for: .milliseconds(50))
+            }
+        }
+    }
+
+    private func isReady(_ number: Int) async -> Bool {
+        guard let url = URL(string: layout.url(number) + "/readyz") else { return false }
+        return await Fetch.get(url)?.status == 200
+    }
+
+    private func lastWords(_ number: Int) -> String {
+        let path = layout.log(number)
+        let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+        let line = text.split(separator: "\n").last.map(String.init) ?? "it said nothing"
+        return "\(line) (\(path))"
+    }
+
+    /// Stops all nodes gracefully, those too that were started again by hand.
+    func stop() {
+        for process in processes where process.isRunning { process.terminate() }
+        for process in processes { process.waitUntilExit() }
+    }
+}
