@@ -59,6 +59,7 @@ struct Applier<Base: RowView> {
             try clearWork(conversation, work, change: change)
         case .registerBlob(let blob): try registerBlob(blob)
         case .setLastSeen(let user, let atMs): try setLastSeen(user, atMs: atMs)
+        case .setMap(let map): try setMap(map)
         }
     }
 

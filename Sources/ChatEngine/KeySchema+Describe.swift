@@ -20,8 +20,12 @@ extension KeySchema {
         else { return nil }
         let tail = UnsafeRawBufferPointer(rebasing: key[partitionBytes...])
         guard keyspace != .meta else {
-            guard slot >= Slot.count, tail.count == 1, tail[0] == 0 else { return nil }
-            return "stamp of shard \(Int(slot) - Slot.count)"
+            guard slot >= Slot.count, tail.count == 1 else { return nil }
+            switch tail[0] {
+            case 0: return "stamp of shard \(Int(slot) - Slot.count)"
+            case 1 where slot == UInt16(Slot.count): return "map of the cluster"
+            default: return nil
+            }
         }
         switch keyspace {
         case .entries:

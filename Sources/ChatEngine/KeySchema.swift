@@ -27,6 +27,7 @@ package import LSMTree
 /// work         8 conversation   kind u8                           change: all members
 ///                               kind u8, user 16                  change: this user
 /// meta         9 0x4000+shard, 16 zero bytes, 0                   last stamp of the shard
+///                0x4000, 16 zero bytes, 1                         the cluster's map
 /// ```
 ///
 /// Slots end at 0x3FFF; 0x4000 + shard holds what belongs to a shard as a whole. Integers are big
@@ -148,12 +149,17 @@ package enum KeySchema {
         key(conversation, kind.rawValue, user)
     }
 
-    static func stamp(shard: UInt16) -> [UInt8] {
+    static func stamp(shard: UInt16) -> [UInt8] { own(shard, field: 0) }
+
+    /// The cluster's map, in the meta shard.
+    static var clusterMap: [UInt8] { own(0, field: 1) }
+
+    private static func own(_ shard: UInt16, field: UInt8) -> [UInt8] {
         var key = OrderedKey(capacity: 19)
         key.append(shardSlot(shard))
         key.append(UInt64(0))
         key.append(UInt64(0))
-        key.append(UInt8(0))
+        key.append(field)
         return key.bytes
     }
 

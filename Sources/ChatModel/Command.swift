@@ -36,6 +36,8 @@ package enum Command: Equatable, Sendable {
     case registerBlob(BlobRecord)
     /// Last seen times of users that went offline. Partition: the user.
     case setLastSeen(user: UserID, atMs: Milliseconds)
+    /// Replaces the cluster's map by the one with the next epoch. The meta shard's.
+    case setMap(ClusterMap)
 
     /// The slot of the partition the command touches.
     package var slot: Slot {
@@ -51,6 +53,8 @@ package enum Command: Equatable, Sendable {
             .mark(let conversation, _, _, _), .clearWork(let conversation, _, _):
             conversation.slot
         case .registerBlob(let blob): blob.blob.slot
+        // It goes to the meta shard, which owns no slots.
+        case .setMap: Slot(rawValue: 0)
         }
     }
 }

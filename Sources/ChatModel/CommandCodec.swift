@@ -3,7 +3,7 @@ package import Bytes
 /// Bytes of a ``Command`` in the replicated log, and of a ``CommandBatch``.
 ///
 /// ```text
-/// command: kind u8 (1…16; 0 never valid), version u8 (1), fields of the kind
+/// command: kind u8 (1…17; 0 never valid), version u8 (1), fields of the kind
 /// batch:   version u8 (1), stampMs u64 LE, count varint, commands (length varint, bytes) each
 /// ```
 ///
@@ -45,6 +45,7 @@ package enum CommandCodec {
             writer.write(ids: group.members)
             writer.write(text: group.title)
         case .registerBlob(let blob): write(blob, to: &writer)
+        case .setMap(let map): map.write(to: &writer)
         case .setLastSeen(let user, let atMs):
             writer.write(id: user)
             writer.write(varint: atMs)
@@ -80,6 +81,7 @@ package enum CommandCodec {
         case .clearWork: 14
         case .registerBlob: 15
         case .setLastSeen: 16
+        case .setMap: 17
         }
     }
 
@@ -149,6 +151,7 @@ package enum CommandCodec {
             return .touchFeed(user: try reader.readID(), touch: try readTouch(&reader))
         case 15: return .registerBlob(try readBlob(&reader))
         case 16: return .setLastSeen(user: try reader.readID(), atMs: try reader.readVarint())
+        case 17: return .setMap(try ClusterMap(from: &reader))
         default: return try readInConversation(kind, &reader)
         }
     }

@@ -15,6 +15,8 @@ package enum Event: Sendable {
     case work(conversation: ConversationID, kind: WorkKind, change: UInt64)
     /// A device is signed out: its sockets close and its tokens end.
     case deviceRevoked(user: UserID, device: DeviceID)
+    /// The cluster has another map.
+    case map(ClusterMap)
 }
 
 /// Who hears of an entry: an immutable list that all its events share by reference.

@@ -69,6 +69,10 @@ final class ApplyLoop: @unchecked Sendable {
         let installed: @Sendable (ShardPosition) -> Void
         /// Other nodes are to know this of sockets here.
         let tellPresence: @Sendable ([PeerFrame.PresenceNote]) -> Void
+        /// The cluster has another map.
+        let mapChanged: @Sendable (ClusterMap) -> Void
+        /// The meta shard's rows came another way than through the log: its map is to be read.
+        let readMap: @Sendable () -> Void
     }
 
     let store: ShardStore
@@ -181,7 +185,7 @@ final class ApplyLoop: @unchecked Sendable {
                     }
                 }
                 let (shard, index) = (decided.shard, decided.entry.index)
-                outlets.failed(.apply(shard: shard, index: index, "\(error)"))
+                outlets.failed(.apply(shard: shard, index: index, error))
                 return
             }
             applied[decided.shard] = decided.entry.index
@@ -252,6 +256,7 @@ final class ApplyLoop: @unchecked Sendable {
     /// The snapshot's rows are what readers see: what was decided meanwhile is applied to them.
     private func resume(_ shard: GroupID) {
         let waiting = held.removeValue(forKey: shard) ?? []
+        if shard == ShardMap.meta { outlets.readMap() }
         if !waiting.isEmpty { apply(waiting) }
     }
 
@@ -280,6 +285,7 @@ final class ApplyLoop: @unchecked Sendable {
         case .work(let conversation, _, _): outlets.hasWork(conversation)
         case .deviceRevoked(let user, let device):
             hub.publish(SharedEvent(.deviceRevoked(device)), to: user)
+        case .map(let map): outlets.mapChanged(map)
         }
     }
 

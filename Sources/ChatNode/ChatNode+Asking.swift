@@ -82,6 +82,10 @@ extension ChatNode {
         } catch let error as ServiceError {
             return .failure(error)
         } catch {
+            // What this node can't read its peers have: it stops, and gets it from them.
+            if let damage = error as? TreeError, damage.isDamage, !cluster.isAlone {
+                fail(.tree(damage))
+            }
             let incident = report(error)
             return .failure(ServiceError(.internal, "see the server's log, incident \(incident)"))
         }
@@ -118,8 +122,10 @@ extension ChatNode {
     /// Proposes a command; the answer comes on the apply lane once it is applied, or from another
     /// lane when it could not be proposed.
     func propose(_ command: Command, answer: @escaping Answer<CommandResult>) {
+        var shard = shards.shard(of: command.slot)
+        if case .setMap = command { shard = ShardMap.meta }
         let proposal = Proposal(
-            shard: shards.shard(of: command.slot), command: CommandCodec.encode(command),
+            shard: shard, command: CommandCodec.encode(command),
             answer: answer)
         if !enqueue(proposal) { refuse(answer, Self.overloaded) }
     }

@@ -86,7 +86,7 @@ extension ChatNode {
             ]
         }
         let refusals = cluster.refusals
-        return cluster.nodes.map { node in
+        return cluster.map.nodes.map { node in
             let isSelf = node.number == cluster.node
             let peer = cluster.peer(node.number)
             let gossip = peer?.gossip
@@ -118,6 +118,53 @@ extension ChatNode {
 
     /// Shards that this node leads.
     package var groupsLed: Int { leadership.count }
+
+    /// Changes the cluster's nodes: adds the given one, or puts it in the place of the one with its
+    /// number. The nodes find out by themselves, and bring it up to date.
+    package func addNode(_ node: ClusterMap.Node, answer: @escaping Answer<Void>) {
+        changeMap(answer) { map in
+            map.nodes.removeAll { $0.number == node.number }
+            guard map.nodes.count < ClusterLimits.nodesMax else {
+                throw ServiceError(
+                    .invalidArgument, "a cluster has at most \(ClusterLimits.nodesMax) nodes")
+            }
+            map.nodes.append(node)
+        }
+    }
+
+    /// Takes a node out of the cluster: its replicas leave their groups.
+    package func removeNode(_ number: NodeNumber, answer: @escaping Answer<Void>) {
+        changeMap(answer) { map in
+            guard map.nodes.contains(where: { $0.number == number }) else {
+                throw ServiceError(.notFound, "node: no node \(number) in this cluster")
+            }
+            guard map.nodes.count > 1 else {
+                throw ServiceError(.invalidArgument, "node: the last node cannot be removed")
+            }
+            map.nodes.removeAll { $0.number == number }
+        }
+    }
+
+    private func changeMap(
+        _ answer: @escaping Answer<Void>, _ change: (inout ClusterMap) throws -> Void
+    ) {
+        if cluster.isAlone {
+            let error = ServiceError(
+                .conflict, "this node is configured to be alone: name the cluster's nodes in its "
+                    + "configuration file and start it again")
+            return refuse(answer, error)
+        }
+        var map = cluster.map
+        do {
+            try change(&map)
+        } catch {
+            let refusal = error as? ServiceError ?? ServiceError(.internal, "\(error)")
+            return refuse(answer, refusal)
+        }
+        propose(
+            .setMap(ClusterMap(epoch: map.epoch + 1, nodes: map.nodes)), orRefuse: answer
+        ) { _ in answer(.success(())) }
+    }
 
     /// Hands a shard, led here, to a node.
     package func transfer(

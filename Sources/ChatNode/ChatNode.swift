@@ -126,7 +126,9 @@ package final class ChatNode: NodePort {
         let apply = InputBox<ApplyLoop.Input>(
             limit: NodeLimits.applyInputsMax, lane: lanes.apply)
         let meters = NodeMeters()
+        let hasPeers = configuration.cluster.map { $0.nodes.count > 1 } ?? false
         let fail: @Sendable (NodeFailure) -> Void = { failure in
+            if hasPeers, failure.isDamage { NodeOpening.markForRebuild(directory, seams) }
             let wasStopping = meters.isStopping.exchange(true, ordering: .relaxed)
             if !wasStopping { hooks.failed(failure) }
         }
@@ -195,6 +197,7 @@ package final class ChatNode: NodePort {
             outlets: consensusOutlets(hooks, worker))
         apply.open { loop.take($0) }
         consensusBox.open { consensus.take($0) }
+        readMap()
         try cluster.attach(configuration.cluster?.name ?? "") { [consensusBox] event in
             consensusBox.putCompletion(.peer(event))
         }
@@ -227,7 +230,9 @@ package final class ChatNode: NodePort {
                 apply.putCompletion(.resume(position.shard))
                 consensusBox.putCompletion(.snapshotInstalled(position))
             },
-            tellPresence: { [cluster] in cluster.tellAll(.presence($0)) })
+            tellPresence: { [cluster] in cluster.tellAll(.presence($0)) },
+            mapChanged: { [weak self] in self?.take($0) },
+            readMap: { [weak self] in self?.readMap() })
     }
 
     private func consensusOutlets(
@@ -267,6 +272,21 @@ package final class ChatNode: NodePort {
             install: { [apply] in apply.putCompletion(.install($0, $1, answer: $2)) },
             notice: hooks.incident, failed: fail)
         snapshots.withLock { $0 = (source, fetcher) }
+    }
+
+    /// The map that the meta shard's rows hold takes the place of the configured one.
+    private func readMap() {
+        guard case .success(let map?) = attempt({ try $0.clusterMap() }) else { return }
+        take(map)
+    }
+
+    private func take(_ map: ClusterMap) {
+        guard cluster.take(map) else { return }
+        let nodes = map.nodes.map { "\($0.number)" }.joined(separator: ", ")
+        hooks.incident("map \(map.epoch) of the cluster: nodes \(nodes)")
+        if !map.nodes.contains(where: { $0.number == cluster.node }) {
+            hooks.incident("this node, \(cluster.node), was removed from the cluster: stop it")
+        }
     }
 
     /// Frames of other nodes that are not the consensus lane's.
@@ -315,8 +335,9 @@ package final class ChatNode: NodePort {
 
     private func tellHowItIs() {
         let gossip = PeerFrame.Gossip(
-            load: load, isReady: meters.isReady.load(ordering: .relaxed),
-            groupsLed: leadership.count, url: configuration.publicURL ?? "")
+            load: load,
+            isReady: meters.isReady.load(ordering: .relaxed) && !cluster.isClockOff,
+            groupsLed: leadership.count, wallMs: seams.clock.wallMilliseconds())
         cluster.tellAll(.gossip(gossip))
     }
 

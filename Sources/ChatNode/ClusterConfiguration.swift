@@ -1,3 +1,4 @@
+import ChatModel
 package import Replication
 
 /// The cluster that a node belongs to, as its operator wrote it down.
@@ -50,15 +51,20 @@ package struct ClusterNode: Equatable, Sendable {
         self.peerAddress = peerAddress
         self.url = url
     }
+
+    /// As the cluster's map has it.
+    var mapped: ClusterMap.Node {
+        ClusterMap.Node(number: number, peerAddress: peerAddress, url: url)
+    }
 }
 
 /// Every limit of what nodes do for each other, in one place. Times in ticks of the consensus lane
 /// (50 ms) where they say so.
 enum ClusterLimits {
     /// Nodes of a cluster.
-    static let nodesMax = 15
-    /// Replicas of a shard.
-    static let replicasMax = 3
+    static let nodesMax = 5
+    /// Replicas of a shard: every node answers from its own rows, so every node holds every shard.
+    static let replicasMax = 5
     /// Ticks that a proposal waits for a leader or a decision: 5 s, then its outcome is unknown.
     static let proposalTicks: UInt64 = 100
     /// Ticks that a read waits for its shards: 5 s.
@@ -69,6 +75,8 @@ enum ClusterLimits {
     static let readsMax = 65_536
     /// Ticks between looks at who should be in a group and who should lead it: 1 s.
     static let membershipTicks: UInt64 = 20
+    /// A node whose clock is further from the majority's does not lead: 10 s.
+    static let clockOffsetMsMax: Milliseconds = 10_000
     /// Ticks between reports for `/status`: half a second.
     static let reportTicks: UInt64 = 10
     /// Entries that a learner may lack when it becomes a voter.

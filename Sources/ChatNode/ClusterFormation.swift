@@ -98,7 +98,7 @@ package final class ClusterFormation: @unchecked Sendable {
             lane.submit { self.take(event) }
         }
         do {
-            try port.attach(consumer, peers: cluster.nodes)
+            try port.attach(consumer, peers: cluster.nodes.map(\.mapped))
         } catch {
             return finish(.failure(StartFailure("\(error)")))
         }

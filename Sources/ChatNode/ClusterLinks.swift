@@ -10,11 +10,15 @@ final class ClusterLinks: Sendable {
         var incarnation: UInt64
         var isConnected: Bool
         var gossip: PeerFrame.Gossip?
+        /// How far its wall clock is ahead of the own one, in milliseconds.
+        var clockOffsetMs: Int64 = 0
     }
 
     private struct State {
         var peers: [NodeNumber: Peer] = [:]
         var refusals: [NodeNumber: String] = [:]
+        var map: ClusterMap
+        var placement: Placement
     }
 
     /// This node.
@@ -23,14 +27,11 @@ final class ClusterLinks: Sendable {
     let incarnation: UInt64
     /// What the cluster agreed on.
     let formation: Formation
-    /// The cluster's nodes as configured, this one included; ascending.
-    let nodes: [ClusterNode]
-    /// Which map of slots and shards this node goes by.
-    let epoch: UInt64 = 1
-    /// Who should hold and lead which shard.
-    let placement: Placement
+    /// True when no other node is configured.
+    let isAlone: Bool
+    private let shards: Int
     private let port: PeerPort?
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     init(
         _ superblock: Superblock, _ formation: Formation, nodes: [ClusterNode], shards: Int,
@@ -39,16 +40,40 @@ final class ClusterLinks: Sendable {
         node = superblock.number
         incarnation = superblock.incarnation
         self.formation = formation
-        self.nodes = nodes
-        placement = Placement(shards: shards, on: nodes.map(\.number))
+        self.shards = shards
         self.port = port
+        isAlone = nodes.count <= 1
+        let map = ClusterMap(
+            epoch: 1,
+            nodes: nodes.map {
+                $0.mapped
+            })
+        let placement = Placement(shards: shards, on: nodes.map(\.number))
+        state = Mutex(State(map: map, placement: placement))
     }
 
-    /// True when no other node is configured.
-    var isAlone: Bool { nodes.count <= 1 }
+    /// The cluster's nodes and their epoch: as configured, or as the meta shard has them.
+    var map: ClusterMap { state.withLock { $0.map } }
 
-    /// The numbers of the other nodes, ascending.
-    var others: [NodeNumber] { nodes.map(\.number).filter { $0 != node } }
+    /// Which map this node goes by.
+    var epoch: UInt64 { state.withLock { $0.map.epoch } }
+
+    /// Which nodes should hold a shard, the one that should lead it first.
+    func placement(of shard: Int) -> [NodeNumber] {
+        state.withLock { $0.placement.nodes[shard] }
+    }
+
+    /// Goes by another map from now on; false when it is not newer.
+    func take(_ map: ClusterMap) -> Bool {
+        let isNew = state.withLock { state in
+            guard map.epoch > state.map.epoch else { return false }
+            state.map = map
+            state.placement = Placement(shards: shards, on: map.nodes.map(\.number))
+            return true
+        }
+        if isNew { port?.setPeers(map.nodes) }
+        return isNew
+    }
 
     /// What is known of a node; nil for a stranger.
     func peer(_ node: NodeNumber) -> Peer? { state.withLock { $0.peers[node] } }
@@ -101,8 +126,27 @@ final class ClusterLinks: Sendable {
         }
     }
 
-    func note(_ gossip: PeerFrame.Gossip, of node: NodeNumber) {
-        state.withLock { $0.peers[node]?.gossip = gossip }
+    /// Takes what a node says of itself; `wallMs` is the own clock.
+    func note(_ gossip: PeerFrame.Gossip, of node: NodeNumber, wallMs: Milliseconds) {
+        state.withLock { state in
+            state.peers[node]?.gossip = gossip
+            state.peers[node]?.clockOffsetMs =
+                Int64(clamping: gossip.wallMs) - Int64(clamping: wallMs)
+        }
+    }
+
+    /// True when the own clock is far from the majority's: the median of all clocks, the own
+    /// included, is off. Who leads stamps with it, so this node should not.
+    var isClockOff: Bool {
+        state.withLock { state in
+            let heard = state.peers.values.filter { $0.isConnected && $0.gossip != nil }
+            guard heard.count * 2 >= state.map.nodes.count - 1, !heard.isEmpty else { return false }
+            let offsets = ([0] + heard.map(\.clockOffsetMs)).sorted()
+            // With an even number the one nearer to the own clock counts.
+            let middle = [offsets[(offsets.count - 1) / 2], offsets[offsets.count / 2]]
+            let least = middle.map(\.magnitude).min() ?? 0
+            return least > UInt64(ClusterLimits.clockOffsetMsMax)
+        }
     }
 
     func attach(_ clusterName: String, _ take: @escaping @Sendable (PeerEvent) -> Void) throws {
@@ -110,7 +154,7 @@ final class ClusterLinks: Sendable {
         let hello = PeerHello(
             node: node, incarnation: incarnation, cluster: formation.cluster,
             clusterName: clusterName)
-        try port.attach(PeerPort.Consumer(hello: hello, take: take), peers: nodes)
+        try port.attach(PeerPort.Consumer(hello: hello, take: take), peers: map.nodes)
     }
 
     func detach() { port?.detach() }

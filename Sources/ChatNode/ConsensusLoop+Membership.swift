@@ -6,6 +6,8 @@ import Session
 struct MembershipKeeper {
     /// Shards whose leadership was handed over lately, with the tick: not again at once.
     var moved: [GroupID: UInt64] = [:]
+    /// The own clock is far from the others'.
+    var isClockOff = false
 }
 
 /// A graceful stop: leaderships go first.
@@ -24,7 +26,17 @@ extension ConsensusLoop {
         if cluster.isAlone { return }
         tickHandOver()
         guard tickCount % ClusterLimits.membershipTicks == 0, handOver == nil else { return }
-        if replicator.isDiskSlow {
+        let isClockOff = cluster.isClockOff
+        if isClockOff != keeper.isClockOff {
+            keeper.isClockOff = isClockOff
+            outlets.notice(
+                isClockOff
+                    ? "the clock of this node is more than "
+                        + "\(ClusterLimits.clockOffsetMsMax / 1_000) s off the majority's: it leads "
+                        + "no shard until that is put right"
+                    : "the clock of this node agrees with the others again")
+        }
+        if replicator.isDiskSlow || isClockOff {
             giveUpLeaderships()
             return
         }
@@ -42,7 +54,7 @@ extension ConsensusLoop {
     private func keep(_ shard: GroupID, _ replica: Replica) -> Bool {
         let configuration = replica.configuration
         if configuration.isJoint { return true }
-        let wanted = cluster.placement.nodes[Int(shard)]
+        let wanted = cluster.placement(of: Int(shard))
         var learners = configuration.learners
         var voters = configuration.voters
         for node in wanted {
@@ -86,7 +98,7 @@ extension ConsensusLoop {
 
     /// Hands a leadership to the node that should have it, when that node is up to date.
     private func moveToPreferred(_ shard: GroupID, _ replica: Replica) -> Bool {
-        guard let preferred = cluster.placement.nodes[Int(shard)].first,
+        guard let preferred = cluster.placement(of: Int(shard)).first,
             preferred != cluster.node,
             cluster.peer(preferred)?.gossip?.isReady == true,
             tickCount >= keeper.moved[shard, default: 0]

@@ -47,7 +47,8 @@ extension ConsensusLoop {
         case .proposed(let request, let outcome): takeOutcome(outcome, of: request)
         case .readAsk(let request, let shards): takeAsk(request, shards, from: node)
         case .readAnswer(let request, let answers): takeAnswers(answers, of: request)
-        case .gossip(let gossip): cluster.note(gossip, of: node)
+        case .gossip(let gossip):
+            cluster.note(gossip, of: node, wallMs: clock.wallMilliseconds())
         case .formation: break
         case .snapshotAsk, .snapshotChunk, .snapshotRefused, .presence, .typing:
             outlets.frame(node, frame)

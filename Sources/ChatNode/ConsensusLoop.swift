@@ -202,7 +202,8 @@ final class ConsensusLoop: @unchecked Sendable {
 
     /// Cuts a shard's units into entries, or sends them where the shard is led.
     func propose(_ units: [Unit], to shard: GroupID) {
-        guard replicator.status(of: shard)?.role == .leader,
+        // A leader whose clock is off stamps nothing: what comes waits until another leads.
+        guard replicator.status(of: shard)?.role == .leader, !keeper.isClockOff,
             !forwarding.mustQueue(shard, for: cluster.node)
         else { return forward(units, of: shard) }
         let stampMs = clock.wallMilliseconds()

@@ -1,3 +1,4 @@
+import LSMTree
 package import Synchronization
 
 /// Why a node must stop: it can no longer keep what it promises.
@@ -9,7 +10,7 @@ package enum NodeFailure: Error, Sendable, CustomStringConvertible {
     /// A sync of a media volume failed.
     case blobs(any Error)
     /// A decided entry could not be applied.
-    case apply(shard: UInt32, index: UInt64, String)
+    case apply(shard: UInt32, index: UInt64, any Error)
 
     /// One message for the person at the terminal.
     package var description: String {
@@ -26,6 +27,17 @@ package enum NodeFailure: Error, Sendable, CustomStringConvertible {
         case .apply(let shard, let index, let reason):
             "entry \(index) of shard \(shard) cannot be applied: \(reason). The node stops; keep "
                 + "the data directory for a report"
+        }
+    }
+}
+
+extension NodeFailure {
+    /// True when tables were found damaged: what they hold must come from elsewhere.
+    var isDamage: Bool {
+        switch self {
+        case .tree(let error), .apply(_, _, let error):
+            (error as? TreeError)?.isDamage ?? false
+        case .log, .blobs: false
         }
     }
 }

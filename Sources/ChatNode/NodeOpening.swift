@@ -27,6 +27,21 @@ struct NodeOpening {
     /// The file that says: the tables were found damaged, begin anew.
     static let rebuildMark = "REBUILD"
 
+    /// Has the next start begin anew, from the peers. When that can't be written down, the next
+    /// start finds the damage again.
+    static func markForRebuild(_ directory: DataDirectory, _ seams: NodeSeams) {
+        let path = directory.path + "/" + rebuildMark
+        do {
+            if try seams.fileSystem.exists(path) { return }
+            let file = try seams.fileSystem.open(path, .create)
+            defer { file.close() }
+            try file.sync()
+            try seams.fileSystem.syncDirectory(directory.path)
+        } catch {
+            return
+        }
+    }
+
     func open() throws -> (ShardStore, BlobStore, ClusterLinks) {
         let files = seams.fileSystem
         var isMarked = false

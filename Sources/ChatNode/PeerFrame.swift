@@ -23,7 +23,7 @@ import Replication
 ///    10  snapshot refused    v shard | v export
 ///    11  presence            v count | for each: 16 user | v lease | u8 what
 ///    12  typing              16 conversation | 16 user
-///    13  gossip              v load in millionths | u8 is ready | v groups led | prefixed url
+///    13  gossip              v load in millionths | u8 is ready | v groups led | v wall clock
 ///
 /// **Weakness.** Nodes trust each other: the transport has checked who they are.
 enum PeerFrame: Equatable, Sendable {
@@ -86,7 +86,8 @@ enum PeerFrame: Equatable, Sendable {
         var load: Double
         var isReady: Bool
         var groupsLed: Int
-        var url: String
+        /// The node's wall clock.
+        var wallMs: Milliseconds
     }
 }
 

@@ -66,7 +66,7 @@ extension PeerFrame {
             writer.write(varint: UInt64(max(0, min(1, gossip.load)) * 1_000_000))
             writer.write(UInt8(gossip.isReady ? 1 : 0))
             writer.write(varint: UInt64(gossip.groupsLed))
-            writer.write(text: gossip.url)
+            writer.write(varint: gossip.wallMs)
         }
         return writer.bytes
     }
@@ -152,7 +152,8 @@ extension PeerFrame {
                     Gossip(
                         load: Double(min(1_000_000, try reader.readVarint())) / 1_000_000,
                         isReady: try reader.readByte() == 1,
-                        groupsLed: try reader.readCount(), url: try reader.readText()))
+                        groupsLed: try reader.readCount(),
+                        wallMs: try reader.readVarint()))
             default: throw DecodeError.invalid(offset: 0, what: "kind of peer frame")
             }
         }

@@ -1,3 +1,4 @@
+import ChatModel
 package import Replication
 import Synchronization
 
@@ -25,7 +26,8 @@ package final class PeerPort: Sendable {
     }
 
     /// From now on `consumer` gets what comes.
-    func attach(_ consumer: Consumer, peers: [ClusterNode]) throws {
+    func attach(_ consumer: Consumer, peers: [ClusterMap.Node]) throws {
+        setPeers(peers)
         let (mustStart, connected) = state.withLock { state in
             defer { state.isStarted = true }
             state.consumer = consumer
@@ -39,13 +41,17 @@ package final class PeerPort: Sendable {
                 },
                 take: { [weak self] in self?.take($0) })
         }
-        transport.setPeers(peers.map { ($0.number, $0.peerAddress) })
         for hello in connected { consumer.take(.connected(hello)) }
     }
 
     /// Nobody gets anything until the next ``attach(_:peers:)``.
     func detach() {
         state.withLock { $0.consumer = nil }
+    }
+
+    /// The nodes to keep channels to.
+    func setPeers(_ peers: [ClusterMap.Node]) {
+        transport.setPeers(peers.map { ($0.number, $0.peerAddress) })
     }
 
     /// Queues a frame; false when it is lost for certain.

@@ -95,6 +95,10 @@ package enum AdminCall: Equatable, Sendable {
     case shards
     /// Hand a shard, led here, to a node.
     case transfer(shard: UInt32, node: UInt16)
+    /// Add a node to the cluster, or change where it is.
+    case addNode(number: UInt16, peer: String, url: String)
+    /// Take a node out of the cluster.
+    case removeNode(UInt16)
 }
 
 /// What the front end needs from the program around it.

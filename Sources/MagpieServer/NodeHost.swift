@@ -47,13 +47,20 @@ final class NodeHost: GatewayHost {
         case .nodes: return ClusterStatus.json(node.nodeReports())
         case .shards: return ClusterStatus.json(node.shardReports())
         case .transfer(let shard, let number):
-            try await withCheckedThrowingContinuation {
-                (continuation: CheckedContinuation<Void, any Error>) in
-                node.transfer(shard: shard, to: number) {
-                    continuation.resume(with: $0.mapError { $0 })
-                }
-            }
-            return #"{"done":true}"#
+            try await done { node.transfer(shard: shard, to: number, answer: $0) }
+        case .addNode(let number, let peer, let url):
+            let added = ClusterMap.Node(number: number, peerAddress: peer, url: url)
+            try await done { node.addNode(added, answer: $0) }
+        case .removeNode(let number):
+            try await done { node.removeNode(number, answer: $0) }
+        }
+        return #"{"done":true}"#
+    }
+
+    private func done(_ ask: (@escaping Answer<Void>) -> Void) async throws {
+        try await withCheckedThrowingContinuation {
+            (continuation: CheckedContinuation<Void, any Error>) in
+            ask { continuation.resume(with: $0.mapError { $0 }) }
         }
     }
 

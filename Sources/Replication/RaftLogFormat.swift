@@ -37,7 +37,7 @@ package typealias GroupID = UInt32
 /// that from the tree, which is ahead of them.
 ///
 /// **Valid.** Ids of replicas and voters are not 0; indexes start at 1; terms along the log never
-/// go back; kind 0 never occurs; nothing follows the last field.
+/// go back; kind 0 never occurs; what has the kind of a configuration is one; nothing follows the last field.
 ///
 /// **Example.** Type 1, group 3, replica 7, entry 5 of term 2, a command `68 69`:
 ///
@@ -202,10 +202,12 @@ package enum RaftLogFormat {
                 throw .invalid(offset: place, what: "term or kind of an entry")
             }
             lastTerm = term
+            let payload = try reader.readPrefixedBytes()
+            if kind == .configuration, Configuration.decode(payload) == nil {
+                throw .invalid(offset: place, what: "configuration")
+            }
             entries.append(
-                Entry(
-                    index: first + offset, term: term, kind: kind,
-                    payload: try reader.readPrefixedBytes()))
+                Entry(index: first + offset, term: term, kind: kind, payload: payload))
         }
         return entries
     }

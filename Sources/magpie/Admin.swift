@@ -15,7 +15,10 @@ struct Admin: AsyncParsableCommand {
               magpie admin shards --url http://127.0.0.1:8081 --json
               magpie admin transfer --shard 3 --node 2 --url http://127.0.0.1:8081
             """,
-        subcommands: [Status.self, Nodes.self, Shards.self, Transfer.self])
+        subcommands: [
+            Status.self, Nodes.self, Shards.self, Transfer.self, AddNode.self, RemoveNode.self,
+            ReplaceNode.self,
+        ])
 
     /// Where the node is, and how to show its answer.
     struct Target: ParsableArguments {
@@ -173,6 +176,76 @@ struct Admin: AsyncParsableCommand {
                 "/admin/transfer?shard=\(shard)&node=\(node)", method: "POST")
             if !target.json { print("shard \(shard) goes to node \(node)") }
         }
+    }
+}
+
+extension Admin {
+    /// Adds a node.
+    struct AddNode: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Add a node to the cluster.",
+            discussion: """
+                Start the new node with a configuration file that names all nodes, itself included; \
+                it waits until this command tells the others. It gets every shard's state, and \
+                then votes.
+
+                Example:
+                  magpie admin add-node --node 4 --peer db4:9080 --node-url https://db4:8080
+                """)
+        @OptionGroup var target: Target
+        @Option(help: "The new node's number.") var node: UInt16
+        @Option(help: "Where other nodes reach it, HOST:PORT.") var peer: String
+        @Option(name: .customLong("node-url"), help: "Where clients reach it.") var nodeURL: String
+
+        func run() async throws {
+            try await Admin.add(target, node, peer, nodeURL)
+            if !target.json { print("node \(node) is added; see: magpie admin status") }
+        }
+    }
+
+    /// Removes a node.
+    struct RemoveNode: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Take a node out of the cluster, for good.",
+            discussion: "Its replicas leave their groups. Stop the node afterwards.")
+        @OptionGroup var target: Target
+        @Option(help: "The node's number.") var node: UInt16
+
+        func run() async throws {
+            _ = try await target.ask("/admin/nodes?node=\(node)", method: "DELETE")
+            if !target.json { print("node \(node) leaves; see: magpie admin status") }
+        }
+    }
+
+    /// Replaces a node by one elsewhere.
+    struct ReplaceNode: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Put a new machine in the place of a lost node, under the same number.",
+            discussion: """
+                The new machine starts with an empty data directory and the same number; this tells \
+                the others where it is now. When only the disk was lost and the addresses are the \
+                same, nothing need be said: start the node with an empty directory.
+                """)
+        @OptionGroup var target: Target
+        @Option(help: "The node's number.") var node: UInt16
+        @Option(help: "Where other nodes reach it now, HOST:PORT.") var peer: String
+        @Option(name: .customLong("node-url"), help: "Where clients reach it.") var nodeURL: String
+
+        func run() async throws {
+            try await Admin.add(target, node, peer, nodeURL)
+            if !target.json { print("node \(node) is at \(peer) now; see: magpie admin status") }
+        }
+    }
+
+    private static func add(
+        _ target: Target, _ node: UInt16, _ peer: String, _ url: String
+    ) async throws {
+        var query = URLComponents()
+        query.queryItems = [
+            URLQueryItem(name: "node", value: "\(node)"),
+            URLQueryItem(name: "peer", value: peer), URLQueryItem(name: "url", value: url),
+        ]
+        _ = try await target.ask("/admin/nodes\(query.string ?? "")", method: "POST")
     }
 }
 

@@ -110,6 +110,89 @@ struct StorageTests {
         expectReplies(1, from: &replica)
     }
 
+    /// A follower with entries 1…3 of term 1 from replica 1: the first write taken, the second held.
+    private static func followerWithWrites() throws -> (Replica, StoreWrite, StoreWrite) {
+        var replica = follower()
+        replica.receive(append(from: 1, term: 1, 1))
+        let first = try write(of: &replica)
+        let rest = (2...3).map { Entry(index: $0, term: 1, kind: .command, payload: [7]) }
+        replica.receive(
+            Message(
+                from: 1, to: 3, term: 1,
+                body: .append(previousIndex: 1, previousTerm: 1, entries: rest, commit: 0)))
+        let second = try write(of: &replica)
+        return (replica, first, second)
+    }
+
+    @Test("A snapshot that contradicts the log takes the ground from writes under way")
+    func aSnapshotThatContradictsTheLogTakesTheGroundFromWritesUnderWay() throws {
+        var (replica, first, second) = try Self.followerWithWrites()
+        replica.receive(
+            Message(
+                from: 2, to: 3, term: 2, body: .heartbeat(commit: 0, read: 0, floor: 0)))
+        let configuration = Configuration(voters: [2, 3])
+        let isInstalled = replica.install(index: 2, term: 2, configuration: configuration)
+        #expect(isInstalled && replica.log.lastIndex == 2 && replica.durableIndex == 2)
+        #expect(replica.configuration == configuration)
+        _ = Self.replies(&replica)
+        replica.stored(second.ticket)
+        #expect(replica.durableIndex == 2, "entry 3 of term 1 is gone")
+        let early = Self.replies(&replica)
+        #expect(early.allSatisfy { $0.term == 1 })
+        let third = try Self.write(of: &replica)
+        #expect(third.reset == LogBase(index: 2, term: 2) && third.entries.isEmpty)
+        #expect(third.hardState == HardState(term: 2))
+        replica.stored(first.ticket)
+        replica.stored(third.ticket)
+        let last = Self.replies(&replica)
+        #expect(last.map(\.body) == [.appendReply(match: 2)] && last.first?.term == 2)
+        #expect(replica.brokenInvariant() == nil && !replica.hasWrite)
+    }
+
+    @Test("A snapshot inside the log leaves what follows, and the writes that carry it")
+    func aSnapshotInsideTheLogLeavesWhatFollows() throws {
+        var (replica, _, second) = try Self.followerWithWrites()
+        let isInstalled = replica.install(
+            index: 2, term: 1, configuration: Configuration(voters: [1, 2, 3]))
+        #expect(isInstalled && replica.log.baseIndex == 2 && replica.log.lastIndex == 3)
+        #expect(replica.durableIndex == 2 && !replica.hasWrite)
+        replica.stored(second.ticket)
+        #expect(replica.durableIndex == 3)
+        let again = replica.install(
+            index: 2, term: 1, configuration: Configuration(voters: [1, 2, 3]))
+        #expect(!again && replica.brokenInvariant() == nil)
+    }
+
+    @Test("A snapshot past what is written resets the log, and the tail is written after it")
+    func aSnapshotPastWhatIsWrittenResetsTheLog() throws {
+        var replica = Self.follower()
+        let entries = (1...3).map { Entry(index: $0, term: 1, kind: .command, payload: [7]) }
+        replica.receive(
+            Message(
+                from: 1, to: 3, term: 1,
+                body: .append(previousIndex: 0, previousTerm: 0, entries: entries, commit: 0)))
+        let isInstalled = replica.install(
+            index: 2, term: 1, configuration: Configuration(voters: [1, 2, 3]))
+        #expect(isInstalled)
+        let write = try Self.write(of: &replica)
+        #expect(write.reset == LogBase(index: 2, term: 1) && write.entries == [entries[2]])
+        #expect(replica.brokenInvariant() == nil)
+    }
+
+    @Test("What a stuck disk holds back is bounded")
+    func whatAStuckDiskHoldsBackIsBounded() throws {
+        var (replica, _, second) = try Self.followerWithWrites()
+        for candidate in 10..<5_000 as Range<ReplicaID> {
+            replica.receive(
+                Message(
+                    from: candidate, to: 3, term: 1,
+                    body: .vote(lastIndex: 9, lastTerm: 1, isTransfer: false)))
+        }
+        replica.stored(second.ticket)
+        let replies = Self.replies(&replica)
+        #expect(replies.count < 1_100)
+    }
+
     @Test("Incoherent messages are dropped")
     func incoherentMessagesAreDropped() {
         var replica = Self.follower()
@@ -117,6 +200,35 @@ struct StorageTests {
         replica.receive(Self.append(from: 1, term: Term.max, 1))
         replica.receive(Self.append(from: 1, term: 1, 1, index: LogIndex.max))
         replica.receive(Self.append(from: 3, term: 1, 1))
+        replica.receive(Self.append(from: 0, term: 1, 1))
+        let broken = Entry(index: 1, term: 1, kind: .configuration, payload: [1, 1, 0])
+        let kindless = Entry(index: 1, term: 1, kind: EntryKind(rawValue: 0), payload: [])
+        for entry in [broken, kindless] {
+            replica.receive(
+                Message(
+                    from: 1, to: 3, term: 1,
+                    body: .append(previousIndex: 0, previousTerm: 0, entries: [entry], commit: 0)))
+        }
+        for (index, term) in [(0, 1), (LogIndex.max, 1), (5, 2)] as [(LogIndex, Term)] {
+            replica.receive(
+                Message(from: 1, to: 3, term: 1, body: .snapshotOffer(index: index, term: term)))
+        }
         #expect(replica.term == 0 && replica.log.lastIndex == 0 && !replica.hasWrite)
+    }
+
+    @Test("A leader drops what claims to lead its own term")
+    func aLeaderDropsWhatClaimsToLeadItsOwnTerm() throws {
+        var replica = Replica(id: 3, configuration: Configuration(voters: [3]), seed: 1)
+        replica.campaign()
+        let write = try Self.write(of: &replica)
+        replica.stored(write.ticket)
+        for body in [
+            .heartbeat(commit: 9, read: 0, floor: 0), .snapshotOffer(index: 9, term: 1),
+            .timeoutNow,
+        ] as [Message.Body] {
+            replica.receive(Message(from: 1, to: 3, term: 1, body: body))
+        }
+        replica.receive(Self.append(from: 1, term: 1, 1))
+        #expect(replica.role == .leader && replica.brokenInvariant() == nil)
     }
 }

@@ -16,6 +16,8 @@ extension Routes {
             Call(.get, "/admin/nodes", { try await self.administer(.nodes, $1) }),
             Call(.get, "/admin/shards", { try await self.administer(.shards, $1) }),
             Call(.post, "/admin/transfer", transfer),
+            Call(.post, "/admin/nodes", addNode),
+            Call(.delete, "/admin/nodes", removeNode),
             Call(
                 .get, "/v1/ws",
                 { _, _ in
@@ -56,10 +58,36 @@ extension Routes {
         guard let shard = request.uri.queryParameters["shard"].flatMap({ UInt32($0) }) else {
             throw ServiceError(.invalidArgument, "shard: the number of a shard")
         }
-        guard let node = request.uri.queryParameters["node"].flatMap({ UInt16($0) }) else {
-            throw ServiceError(.invalidArgument, "node: the number of a node")
+        return try await administer(
+            .transfer(shard: shard, node: try Self.node(request)), context)
+    }
+
+    /// Adds a node: `?node=N&peer=HOST:PORT&url=URL`.
+    @Sendable private func addNode(
+        _ request: Request, _ context: GatewayContext
+    ) async throws -> Response {
+        let number = try Self.node(request)
+        guard let peer = request.uri.queryParameters["peer"], peer.contains(":") else {
+            throw ServiceError(.invalidArgument, "peer: HOST:PORT for other nodes")
         }
-        return try await administer(.transfer(shard: shard, node: node), context)
+        guard let url = request.uri.queryParameters["url"], url.hasPrefix("http") else {
+            throw ServiceError(.invalidArgument, "url: where clients reach the node")
+        }
+        return try await administer(
+            .addNode(number: number, peer: String(peer), url: String(url)), context)
+    }
+
+    /// Removes a node: `?node=N`.
+    @Sendable private func removeNode(
+        _ request: Request, _ context: GatewayContext
+    ) async throws -> Response {
+        try await administer(.removeNode(try Self.node(request)), context)
+    }
+
+    private static func node(_ request: Request) throws(ServiceError) -> UInt16 {
+        guard let node = request.uri.queryParameters["node"].flatMap({ UInt16($0) }), node > 0
+        else { throw ServiceError(.invalidArgument, "node: the number of a node, from 1") }
+        return node
     }
 
     private func administer(

@@ -4,7 +4,7 @@ import ArgumentParser
 struct TreeCommands: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "db", abstract: "A whole data directory.",
-        subcommands: [Check.self, Props.self, Levels.self, Find.self])
+        subcommands: [Check.self, Props.self, Levels.self, Find.self, Positions.self])
 
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -47,6 +47,25 @@ struct TreeCommands: ParsableCommand {
             try common.inspect { places, report, keys in
                 let inspector = ManifestInspector(places: places, report: report, keys: keys)
                 for path in paths { try inspector.levels(path) }
+            }
+        }
+    }
+
+    struct Positions: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Prints how far each directory has every shard, in tables and log.",
+            discussion: """
+                For nodes that are stopped. With several directories it says which has most of each \
+                shard: what to look at when a quorum is lost.
+
+                Example: magpie-dump db positions /srv/magpie-1 /srv/magpie-2
+                """)
+        @Argument(help: "Data directories.") var paths: [String]
+        @OptionGroup var common: CommonOptions
+
+        func run() throws {
+            try common.inspect { places, report, _ in
+                try PositionInspector(places: places, report: report).positions(paths)
             }
         }
     }
