@@ -13,7 +13,14 @@ extension ChatQueries {
         guard let (head, member) = try place(of: asker, in: conversation) else { return nil }
         let readable = Readable(first: member.floor, last: member.left?.seq ?? head.seq)
         let span = readable.span(anchor, UInt64(clamp(limit)))
-        let entries = try read(conversation, span)
+        let entries: [Entry]
+        if let tails, let span, span.upperBound == head.seq, span.count <= TailCache.tailMax {
+            entries = try tails.newest(of: conversation, change: head.change, span: span) {
+                try read(conversation, span)
+            }
+        } else {
+            entries = try read(conversation, span)
+        }
         let hasMoreBefore = span.map { $0.lowerBound > readable.first } ?? readable.isBelow(anchor)
         let hasMoreAfter = span.map { $0.upperBound < readable.last } ?? readable.isAbove(anchor)
         let hasMore =

@@ -11,11 +11,20 @@ package struct ChatQueries<View: RowView> {
     /// Where the rows are read.
     package let view: View
     let limits: Limits
+    let tails: TailCache?
 
     /// Questions to `view`.
-    package init(_ view: View, limits: Limits = Limits()) {
+    ///
+    /// - Parameter tails: newest pages of the same rows; nil: every page is looked up.
+    package init(_ view: View, limits: Limits = Limits(), tails: TailCache? = nil) {
         self.view = view
         self.limits = limits
+        self.tails = tails
+    }
+
+    /// The change counter of a conversation; nil when there is none.
+    package func change(of conversation: ConversationID) throws -> UInt64? {
+        try view.head(conversation)?.change
     }
 
     /// A user's public side, or nil.

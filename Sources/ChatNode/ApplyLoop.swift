@@ -81,6 +81,7 @@ final class ApplyLoop: @unchecked Sendable {
     let meters: NodeMeters
     let shards: ShardMap
     let leadership: Leadership
+    let tails: TailCache
     /// How long a sign of life counts.
     let leaseMs: Milliseconds
     private var engines: [ChatEngine]
@@ -110,8 +111,8 @@ final class ApplyLoop: @unchecked Sendable {
     }
 
     init(
-        store: ShardStore, shards: ShardMap, leadership: Leadership, node: NodeNumber,
-        limits: Limits, clock: any Clock, meters: NodeMeters, outlets: Outlets
+        store: ShardStore, shards: ShardMap, leadership: Leadership, tails: TailCache,
+        node: NodeNumber, limits: Limits, clock: any Clock, meters: NodeMeters, outlets: Outlets
     ) {
         self.store = store
         self.clock = clock
@@ -119,6 +120,7 @@ final class ApplyLoop: @unchecked Sendable {
         self.meters = meters
         self.shards = shards
         self.leadership = leadership
+        self.tails = tails
         leaseMs = limits.presenceMs
         nextLease = UInt64(node) << 48 + 1
         engines = shards.all.map { ChatEngine(shard: UInt16($0), limits: limits) }
@@ -215,7 +217,8 @@ final class ApplyLoop: @unchecked Sendable {
         }
         let batch = try CommandBatch(decoding: entry.payload)
         let place = Int(shard)
-        let outcome = try engines[place].apply(batch, view: store.tree.snapshot())
+        let before = store.tree.snapshot()
+        let outcome = try engines[place].apply(batch, view: before)
         let isErasing = outcome.events.contains { event in
             if case .entry(let entry, _) = event, case .erase = entry.body { true } else { false }
         }
@@ -225,6 +228,7 @@ final class ApplyLoop: @unchecked Sendable {
         if isErasing, erasedSinceMs == nil { erasedSinceMs = Self.moment(clock).nowMs }
         lastStamps[place] = outcome.stampMs
         meters.applied(commands: batch.commands.count)
+        try advanceTails(outcome.events, from: before)
         for waiters in decided.waiters {
             for (number, answer) in waiters.answers.enumerated() {
                 let place = waiters.offset + number
@@ -236,6 +240,35 @@ final class ApplyLoop: @unchecked Sendable {
             }
         }
         for event in outcome.events { publish(event) }
+    }
+
+    /// Writes what was applied through to the newest pages that are in memory.
+    private func advanceTails(_ events: [Event], from before: Snapshot) throws {
+        var appended: [ConversationID: [ChatModel.Entry]?] = [:]
+        for event in events {
+            switch event {
+            case .entry(let entry, _):
+                guard tails.holds(entry.conversation) else { continue }
+                let known = appended[entry.conversation, default: .some([])]
+                switch entry.body {
+                case .message, .membership, .settings:
+                    appended[entry.conversation] = .some(known.map { $0 + [entry] })
+                case .edit, .erase: appended[entry.conversation] = .some(nil)
+                }
+            case .mark(let conversation, _, _, _, _):
+                if tails.holds(conversation), appended[conversation] == nil {
+                    appended[conversation] = .some([])
+                }
+            default: break
+            }
+        }
+        if appended.isEmpty { return }
+        let (old, new) = (ChatQueries(before), ChatQueries(store.tree.snapshot()))
+        for (conversation, entries) in appended {
+            tails.advance(
+                conversation, from: try old.change(of: conversation) ?? 0,
+                to: try new.change(of: conversation) ?? 0, appending: entries)
+        }
     }
 
     /// The rows of a shard are replaced as a whole; what was cached of them is forgotten.

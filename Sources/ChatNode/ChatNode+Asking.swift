@@ -77,7 +77,8 @@ extension ChatNode {
     /// Runs `body` over the rows as they are now, on the caller's lane.
     func attempt<Value>(_ body: (Queries) throws -> Value) -> Result<Value, ServiceError> {
         do {
-            let queries = Queries(store.tree.snapshot(), limits: configuration.limits)
+            let queries = Queries(
+                store.tree.snapshot(), limits: configuration.limits, tails: tails)
             return .success(try body(queries))
         } catch let error as ServiceError {
             return .failure(error)

@@ -1,3 +1,4 @@
+import ChatEngine
 package import ChatModel
 import LSMTree
 package import Replication
@@ -109,6 +110,9 @@ extension ChatNode {
         let order = Placement.homes(of: user, among: reports.map(\.number))
         return reports.first { $0.number == order.first }
     }
+
+    /// Newest pages served from memory, looked up in the rows, and readers that shared a look-up.
+    package var pageCounts: (hits: UInt64, misses: UInt64, shared: UInt64) { tails.counts }
 
     /// How all shards stood here half a second ago at most. Any thread.
     package func shardReports() -> [ShardReport] { reports.get() }

@@ -62,6 +62,8 @@ package final class ChatNode: NodePort {
     let shards: ShardMap
     let cluster: ClusterLinks
     let leadership = Leadership()
+    /// The newest pages of conversations in use.
+    let tails = TailCache()
     let reports: SharedReports
     private let snapshots = Mutex<(source: SnapshotSource, fetcher: SnapshotFetcher)?>(nil)
     /// Ends the node's work for good: it takes nothing more, and the process is told to end.
@@ -189,7 +191,7 @@ package final class ChatNode: NodePort {
         feeds.withLock { $0 = worker }
         startSnapshots()
         let loop = ApplyLoop(
-            store: store, shards: shards, leadership: leadership, node: cluster.node,
+            store: store, shards: shards, leadership: leadership, tails: tails, node: cluster.node,
             limits: configuration.limits, clock: seams.clock, meters: meters,
             outlets: outlets(worker))
         let consensus = ConsensusLoop(
@@ -245,8 +247,8 @@ package final class ChatNode: NodePort {
             led: { [leadership] shard, isLed in
                 if leadership.note(shard, isLed: isLed), isLed { worker.noteLeadership() }
             },
-            fetch: { [weak self] shard, node, _ in
-                self?.snapshots.withLock { $0 }?.fetcher.want(shard, from: node)
+            fetch: { [weak self] shard, node, index in
+                self?.snapshots.withLock { $0 }?.fetcher.want(shard, from: node, upTo: index)
             },
             frame: { [weak self] node, frame in self?.take(frame, from: node) },
             peers: { event in

@@ -13,6 +13,8 @@ package final class PeerPort: Sendable {
 
     private struct State {
         var consumer: Consumer?
+        /// Who this node last said it is.
+        var hello: PeerHello?
         var connected: [PeerHello] = []
         var isStarted = false
     }
@@ -27,18 +29,17 @@ package final class PeerPort: Sendable {
 
     /// From now on `consumer` gets what comes.
     func attach(_ consumer: Consumer, peers: [ClusterMap.Node]) throws {
-        setPeers(peers)
         let (mustStart, connected) = state.withLock { state in
             defer { state.isStarted = true }
             state.consumer = consumer
+            state.hello = consumer.hello
             return (!state.isStarted, state.connected)
         }
+        setPeers(peers)
         if mustStart {
+            let first = consumer.hello
             try transport.start(
-                hello: { [weak self] in
-                    self?.state.withLock { $0.consumer?.hello }
-                        ?? PeerHello(node: 0, incarnation: 0, cluster: [], clusterName: "")
-                },
+                hello: { [weak self] in self?.state.withLock { $0.hello } ?? first },
                 take: { [weak self] in self?.take($0) })
         }
         for hello in connected { consumer.take(.connected(hello)) }

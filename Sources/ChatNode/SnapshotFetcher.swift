@@ -45,6 +45,8 @@ final class SnapshotFetcher: @unchecked Sendable {
     private var current: Fetch?
     /// Shards that wait for their turn, with who offers them.
     private var queue: [(shard: GroupID, node: NodeNumber)] = []
+    /// How far the snapshots went that were installed.
+    private var installed: [GroupID: LogIndex] = [:]
     private var paceMs: Milliseconds = 0
     private var isTimed = false
 
@@ -67,11 +69,12 @@ final class SnapshotFetcher: @unchecked Sendable {
         self.failed = failed
     }
 
-    /// A leader offers a shard's state; from any thread. Offers are repeated: all but the first
-    /// change nothing, unless they come from another node.
-    func want(_ shard: GroupID, from node: NodeNumber) {
+    /// A leader offers a shard's state that holds at least entry `index`; from any thread. Offers
+    /// are repeated: all but the first change nothing, unless they come from another node.
+    func want(_ shard: GroupID, from node: NodeNumber, upTo index: LogIndex) {
         lane.submit { [self] in
-            if current?.shard == shard { return }
+            // An offer made before the leader heard that the last one was taken.
+            if installed[shard, default: 0] >= index || current?.shard == shard { return }
             queue.removeAll { $0.shard == shard }
             queue.append((shard, node))
             next()
@@ -242,6 +245,7 @@ final class SnapshotFetcher: @unchecked Sendable {
                     return
                 }
                 notice("shard \(position.shard) is here, up to entry \(position.index)")
+                installed[position.shard] = position.index
                 current = nil
                 next()
             }

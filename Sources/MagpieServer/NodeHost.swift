@@ -120,6 +120,12 @@ final class NodeHost: GatewayHost {
                 "events_dropped_total", "counter", "Events that a busy event loop dropped.",
                 figures.eventsDropped)
         }
+        let tails = node.pageCounts
+        add("page_hits_total", "counter", "Newest pages served from memory.", tails.hits)
+        add("page_misses_total", "counter", "Newest pages looked up in the rows.", tails.misses)
+        add(
+            "page_shared_total", "counter", "Readers that shared another one's look-up.",
+            tails.shared)
         text += ClusterStatus.metrics(node.shardReports())
         add("ready", "gauge", "1 when the node serves.", isReady() ? 1 : 0)
         return text
