@@ -36,6 +36,8 @@ final class ApplyLoop: @unchecked Sendable {
         case install(ShardPosition, TreeIngest, answer: @Sendable (Bool) -> Void)
         /// That state is what readers see.
         case resume(GroupID)
+        /// What another node's replicas are.
+        case compare(NodeNumber, [StateMarks.Mark])
         /// Runs once everything put before it is done.
         case fence(@Sendable () -> Void)
         /// A cut with these positions is durable.
@@ -69,6 +71,10 @@ final class ApplyLoop: @unchecked Sendable {
         let installed: @Sendable (ShardPosition) -> Void
         /// Other nodes are to know this of sockets here.
         let tellPresence: @Sendable ([PeerFrame.PresenceNote]) -> Void
+        /// Other nodes are to compare these with theirs.
+        let tellMarks: @Sendable ([StateMarks.Mark]) -> Void
+        /// Up to where shards were found equal to other replicas.
+        let verified: @Sendable ([GroupID: LogIndex]) -> Void
         /// The cluster has another map.
         let mapChanged: @Sendable (ClusterMap) -> Void
         /// The meta shard's rows came another way than through the log: its map is to be read.
@@ -89,6 +95,7 @@ final class ApplyLoop: @unchecked Sendable {
     /// The oldest stamp and each shard's position when it was noted, until a cut holds them.
     private var stampSample: (oldestMs: Milliseconds, indexes: [LogIndex])?
     private var isFailed = false
+    private var marks = StateMarks()
     /// Shards whose snapshot is being installed, with what was decided behind it. Until readers see
     /// the snapshot's rows nothing can be computed from them.
     private var held: [GroupID: [DecidedEntry]] = [:]
@@ -156,6 +163,7 @@ final class ApplyLoop: @unchecked Sendable {
                 answer(store.position(of: shard).map { (store.tree.snapshot(), $0) })
             case .install(let position, let ingest, let answer): install(position, ingest, answer)
             case .resume(let shard): resume(shard)
+            case .compare(let node, let marks): compare(marks, of: node)
             case .fence(let next): next()
             case .installed(let points): noteInstalled(points)
             case .tick: tick()
@@ -191,6 +199,7 @@ final class ApplyLoop: @unchecked Sendable {
                 return
             }
             applied[decided.shard] = decided.entry.index
+            if let position = store.position(of: decided.shard) { marks.note(position) }
         }
         outlets.applied(applied.keys.sorted().map { ($0, applied[$0] ?? 0) })
         store.cutIfNeeded(nowMs: Self.moment(clock).nowMs)
@@ -240,6 +249,16 @@ final class ApplyLoop: @unchecked Sendable {
             }
         }
         for event in outcome.events { publish(event) }
+    }
+
+    /// Compares the shards here with another node's.
+    private func compare(_ others: [StateMarks.Mark], of node: NodeNumber) {
+        for mark in others where !marks.agrees(with: mark) {
+            isFailed = true
+            outlets.failed(.diverged(shard: mark.shard, index: mark.index, node: node))
+            return
+        }
+        outlets.verified(marks.verified)
     }
 
     /// Writes what was applied through to the newest pages that are in memory.
@@ -339,6 +358,8 @@ final class ApplyLoop: @unchecked Sendable {
         // While new commands are refused nothing is applied: only here it is seen that it is over.
         meters.isBehind.store(store.isBehind, ordering: .relaxed)
         sampleStamps()
+        let led = shards.all.filter { leadership.leads($0) }.compactMap { marks.newest(of: $0) }
+        if !led.isEmpty { outlets.tellMarks(led) }
         meters.sockets.store(hub.endpointCount, ordering: .relaxed)
         meters.deliveries.store(Int(hub.deliveredCount), ordering: .relaxed)
     }

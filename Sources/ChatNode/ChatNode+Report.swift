@@ -1,6 +1,7 @@
 import ChatEngine
 package import ChatModel
 import LSMTree
+import RaftCore
 package import Replication
 package import Session
 import ShardStore
@@ -40,11 +41,21 @@ extension ChatNode {
 
 /// The newest reports of the consensus lane.
 final class SharedReports: Sendable {
-    private let shards = Mutex<[ShardReport]>([])
+    private let state = Mutex<(shards: [ShardReport], verified: [GroupID: LogIndex])>(([], [:]))
 
-    func get() -> [ShardReport] { shards.withLock { $0 } }
+    func get() -> [ShardReport] {
+        state.withLock { state in
+            state.shards.map { shard in
+                var report = shard
+                report.verifiedIndex = state.verified[shard.shard]
+                return report
+            }
+        }
+    }
 
-    func set(_ reports: [ShardReport]) { shards.withLock { $0 = reports } }
+    func set(_ reports: [ShardReport]) { state.withLock { $0.shards = reports } }
+
+    func set(verified: [GroupID: LogIndex]) { state.withLock { $0.verified = verified } }
 }
 
 /// How a node of a cluster is, as its peers and clients see it.

@@ -233,6 +233,8 @@ package final class ChatNode: NodePort {
                 consensusBox.putCompletion(.snapshotInstalled(position))
             },
             tellPresence: { [cluster] in cluster.tellAll(.presence($0)) },
+            tellMarks: { [cluster] in cluster.tellAll(.stateMarks($0)) },
+            verified: { [reports] in reports.set(verified: $0) },
             mapChanged: { [weak self] in self?.take($0) },
             readMap: { [weak self] in self?.readMap() })
     }
@@ -259,6 +261,7 @@ package final class ChatNode: NodePort {
                 }
             },
             notice: hooks.incident,
+            turned: { [meters] in meters.logTurn(microseconds: $0) },
             reports: { [reports] in reports.set($0) })
     }
 
@@ -300,6 +303,7 @@ package final class ChatNode: NodePort {
             snapshots.withLock { $0 }?.fetcher.take(frame, from: node)
         case .presence(let notes): _ = apply.put(.presenceNotes(node, notes))
         case .typing(let conversation, let user): showTyping(conversation, user)
+        case .stateMarks(let marks): _ = apply.put(.compare(node, marks))
         default: break
         }
     }

@@ -28,6 +28,8 @@ package struct ShardReport: Equatable, Sendable {
     package var learners: [NodeNumber]
     /// On a leader: how many entries the slowest voter lacks.
     package var lag: UInt64?
+    /// The last entry at which the rows here were found equal to another node's.
+    package var verifiedIndex: UInt64?
 }
 
 extension ConsensusLoop {

@@ -51,7 +51,8 @@ extension ConsensusLoop {
         case .gossip(let gossip):
             cluster.note(gossip, of: node, wallMs: clock.wallMilliseconds())
         case .formation: break
-        case .snapshotAsk, .snapshotChunk, .snapshotRefused, .presence, .typing:
+        case .snapshotAsk, .snapshotChunk, .snapshotRefused, .presence, .typing,
+            .stateMarks:
             outlets.frame(node, frame)
         }
         return nil

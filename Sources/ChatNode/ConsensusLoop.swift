@@ -76,6 +76,8 @@ final class ConsensusLoop: @unchecked Sendable {
         /// A node came or went, or was refused.
         let peers: @Sendable (PeerEvent) -> Void
         let notice: @Sendable (String) -> Void
+        /// Microseconds that a turn of the log took.
+        let turned: @Sendable (UInt64) -> Void
         /// How all shards stand, now and then.
         let reports: @Sendable ([ShardReport]) -> Void
     }
@@ -110,6 +112,8 @@ final class ConsensusLoop: @unchecked Sendable {
     var deadlines: [(tick: UInt64, shard: GroupID, index: LogIndex)] = []
     var isStopped = false
     var tickCount: UInt64 = 0
+    /// When the log's turn under way began.
+    private var turnStart: UInt64?
     var forwarding = Forwarding()
     var reads = ReadDesk()
     var keeper = MembershipKeeper()
@@ -146,7 +150,9 @@ final class ConsensusLoop: @unchecked Sendable {
             case .read(let barrier): open(barrier)
             case .peer(let event):
                 if let (shard, unit) = take(event) { add(unit, shard) }
-            case .logTurn(let completion): replicator.completed(completion)
+            case .logTurn(let completion):
+                replicator.completed(completion)
+                endTurn()
             case .installed(let positions): outlets.release(positions)
             case .applied(let points): noteApplied(points)
             case .snapshotInstalled(let position): install(position)
@@ -160,7 +166,15 @@ final class ConsensusLoop: @unchecked Sendable {
         if bytes > 0 { outlets.took(bytes) }
         for shard in order { propose(units[shard] ?? [], to: shard) }
         drain()
+        if replicator.isWriting, turnStart == nil { turnStart = clock.monotonicNanoseconds() }
         if isStopped { abandon() }
+    }
+
+    /// Notes how long the log's turn took, once it is over.
+    private func endTurn() {
+        guard !replicator.isWriting, let start = turnStart else { return }
+        turnStart = nil
+        outlets.turned((clock.monotonicNanoseconds() &- start) / 1_000)
     }
 
     static func unit(_ proposals: [Proposal]) -> Unit {

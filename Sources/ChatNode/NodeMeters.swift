@@ -11,6 +11,8 @@ package enum NodeFailure: Error, Sendable, CustomStringConvertible {
     case blobs(any Error)
     /// A decided entry could not be applied.
     case apply(shard: UInt32, index: UInt64, any Error)
+    /// A shard's rows are not those of another node's replica.
+    case diverged(shard: UInt32, index: UInt64, node: UInt16)
 
     /// One message for the person at the terminal.
     package var description: String {
@@ -27,6 +29,10 @@ package enum NodeFailure: Error, Sendable, CustomStringConvertible {
         case .apply(let shard, let index, let reason):
             "entry \(index) of shard \(shard) cannot be applied: \(reason). The node stops; keep "
                 + "the data directory for a report"
+        case .diverged(let shard, let index, let node):
+            "shard \(shard) differs from node \(node)'s as of entry \(index): one of the two is "
+                + "wrong. The node stops; keep both data directories for a report, and bring this "
+                + "node back with an empty one"
         }
     }
 }
@@ -37,7 +43,7 @@ extension NodeFailure {
         switch self {
         case .tree(let error), .apply(_, _, let error):
             (error as? TreeError)?.isDamage ?? false
-        case .log, .blobs: false
+        case .log, .blobs, .diverged: false
         }
     }
 }
@@ -48,6 +54,12 @@ package final class NodeMeters: Sendable {
     package let commands = Atomic<UInt64>(0)
     /// Log entries applied since the start.
     package let entries = Atomic<UInt64>(0)
+    /// Turns of the log.
+    package let logTurns = Atomic<UInt64>(0)
+    /// Microseconds that they took: waiting, writing, syncing.
+    package let logTurnMicroseconds = Atomic<UInt64>(0)
+    /// The longest of them.
+    package let logTurnMicrosecondsMax = Atomic<UInt64>(0)
     /// Live sockets.
     package let sockets = Atomic<Int>(0)
     /// Events handed to sockets since the start.
@@ -60,6 +72,14 @@ package final class NodeMeters: Sendable {
     package let isReady = Atomic<Bool>(false)
     /// True once the node stops or has failed.
     package let isStopping = Atomic<Bool>(false)
+
+    func logTurn(microseconds: UInt64) {
+        logTurns.add(1, ordering: .relaxed)
+        logTurnMicroseconds.add(microseconds, ordering: .relaxed)
+        if microseconds > logTurnMicrosecondsMax.load(ordering: .relaxed) {
+            logTurnMicrosecondsMax.store(microseconds, ordering: .relaxed)
+        }
+    }
 
     func applied(commands count: Int) {
         commands.add(UInt64(count), ordering: .relaxed)

@@ -70,7 +70,7 @@ struct NodeOpening {
     private func explain(_ error: any Error) -> any Error {
         if error is StartFailure { return error }
         return StartFailure(
-            "\(error). Nothing was removed or repaired: restore the file from a copy of this "
+            "\(error). No data was removed or repaired: restore the file from a copy of this "
                 + "directory, or look at it with magpie-dump")
     }
 

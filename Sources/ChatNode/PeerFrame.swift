@@ -24,6 +24,7 @@ import Replication
 ///    11  presence            v count | for each: 16 user | v lease | u8 what
 ///    12  typing              16 conversation | 16 user
 ///    13  gossip              v load in millionths | u8 is ready | v groups led | v wall clock
+///    14  state marks         v count | for each: v shard | v index | u64 hash
 ///
 /// **Weakness.** Nodes trust each other: the transport has checked who they are.
 enum PeerFrame: Equatable, Sendable {
@@ -40,6 +41,7 @@ enum PeerFrame: Equatable, Sendable {
     case presence([PresenceNote])
     case typing(ConversationID, UserID)
     case gossip(Gossip)
+    case stateMarks([StateMarks.Mark])
 
     /// Commands of one shard that a node sends to the shard's leader.
     struct ForwardedBatch: Equatable, Sendable {

@@ -63,10 +63,18 @@ extension PeerFrame {
             writer.write(raw: user.bytes)
         case .gossip(let gossip):
             writer.write(UInt8(13))
-            writer.write(varint: UInt64(max(0, min(1, gossip.load)) * 1_000_000))
+            writer.write(varint: UInt64((max(0, min(1, gossip.load)) * 1_000_000).rounded()))
             writer.write(UInt8(gossip.isReady ? 1 : 0))
             writer.write(varint: UInt64(gossip.groupsLed))
             writer.write(varint: gossip.wallMs)
+        case .stateMarks(let marks):
+            writer.write(UInt8(14))
+            writer.write(varint: UInt64(marks.count))
+            for mark in marks {
+                writer.write(varint: UInt64(mark.shard))
+                writer.write(varint: mark.index)
+                writer.write(fixed: mark.hash)
+            }
         }
         return writer.bytes
     }
@@ -151,16 +159,17 @@ extension PeerFrame {
                 .gossip(
                     Gossip(
                         load: Double(min(1_000_000, try reader.readVarint())) / 1_000_000,
-                        isReady: try reader.readByte() == 1,
+                        isReady: try readFlag(&reader),
                         groupsLed: try reader.readCount(),
                         wallMs: try reader.readVarint()))
+            case 14: .stateMarks(try readMarks(&reader))
             default: throw DecodeError.invalid(offset: 0, what: "kind of peer frame")
             }
         }
     }
 
     private static func readFormation(_ reader: inout ByteReader) throws -> Formation? {
-        guard try reader.readByte() == 1 else { return nil }
+        guard try readFlag(&reader) else { return nil }
         let cluster = Array(try reader.readRaw(16))
         let epoch = try reader.readVarint()
         let key = Array(try reader.readRaw(32))
@@ -224,7 +233,19 @@ extension PeerFrame {
             index: try reader.readVarint(), term: try reader.readVarint(),
             hash: try reader.readFixed(), configuration: try reader.readPrefixedBytes(),
             keyspace: try reader.readByte(), range: try reader.readByte(),
-            isFinished: try reader.readByte() == 1, rows: try reader.readPrefixedBytes())
+            isFinished: try readFlag(&reader), rows: try reader.readPrefixedBytes())
+    }
+
+    private static func readMarks(_ reader: inout ByteReader) throws -> [StateMarks.Mark] {
+        let count = try reader.readCount(max: reader.remaining / 10)
+        var marks: [StateMarks.Mark] = []
+        for _ in 0..<count {
+            marks.append(
+                StateMarks.Mark(
+                    shard: try readShard(&reader), index: try reader.readVarint(),
+                    hash: try reader.readFixed()))
+        }
+        return marks
     }
 
     private static func readNotes(_ reader: inout ByteReader) throws -> [PresenceNote] {
@@ -240,6 +261,15 @@ extension PeerFrame {
             notes.append(PresenceNote(user: user, lease: lease, what: what))
         }
         return notes
+    }
+
+    private static func readFlag(_ reader: inout ByteReader) throws -> Bool {
+        let place = reader.offset
+        switch try reader.readByte() {
+        case 0: return false
+        case 1: return true
+        default: throw DecodeError.invalid(offset: place, what: "flag")
+        }
     }
 
     private static func readShard(_ reader: inout ByteReader) throws -> GroupID {

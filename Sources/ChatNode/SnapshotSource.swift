@@ -103,7 +103,9 @@ final class SnapshotSource: @unchecked Sendable {
 
     private func answer(_ cursor: SnapshotCursor, _ export: Export) {
         let ranges = SnapshotRanges.of(cursor.shard, shards)
-        guard cursor.shard == export.position.shard, Int(cursor.range) < ranges.count else {
+        guard cursor.shard == export.position.shard, Int(cursor.range) < ranges.count,
+            KeySchema.all.contains(where: { $0.keyspace.rawValue == cursor.keyspace })
+        else {
             return send(.snapshotRefused(shard: cursor.shard, export: export.id), export.node)
         }
         let range = ranges[Int(cursor.range)]

@@ -21,7 +21,8 @@ enum ClusterStatus {
     static func list(_ shards: [ShardReport]) -> String {
         let items = shards.map { shard in
             let leader = shard.leader.map { "\($0)" } ?? "null"
-            let lag = shard.lag.map { #","lag":\#($0)"# } ?? ""
+            var lag = shard.lag.map { #","lag":\#($0)"# } ?? ""
+            lag += shard.verifiedIndex.map { #","verified":"\#($0)""# } ?? ""
             return """
                 {"shard":\(shard.shard),"role":"\(shard.role)","term":"\(shard.term)",\
                 "leader":\(leader),"commit":"\(shard.commitIndex)",\
@@ -47,6 +48,9 @@ enum ClusterStatus {
         add("commit_index", "Decided up to this entry.") { $0.commitIndex }
         add("applied_index", "Rows hold everything up to this entry.") { $0.appliedIndex }
         add("durable_index", "On this node's disk up to this entry.") { $0.durableIndex }
+        add("verified_index", "Equal to another node's replica up to this entry.") {
+            $0.verifiedIndex
+        }
         add("lag_entries", "On the leader: entries that the slowest voter lacks.") { $0.lag }
         return text
     }

@@ -120,6 +120,15 @@ final class NodeHost: GatewayHost {
                 "events_dropped_total", "counter", "Events that a busy event loop dropped.",
                 figures.eventsDropped)
         }
+        add(
+            "log_turns_total", "counter", "Turns of the log: one write and one sync each.",
+            meters.logTurns.load(ordering: .relaxed))
+        add(
+            "log_turn_microseconds_total", "counter", "Time that they took.",
+            meters.logTurnMicroseconds.load(ordering: .relaxed))
+        add(
+            "log_turn_microseconds_max", "gauge", "The longest since the start.",
+            meters.logTurnMicrosecondsMax.load(ordering: .relaxed))
         let tails = node.pageCounts
         add("page_hits_total", "counter", "Newest pages served from memory.", tails.hits)
         add("page_misses_total", "counter", "Newest pages looked up in the rows.", tails.misses)

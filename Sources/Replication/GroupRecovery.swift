@@ -16,6 +16,8 @@ struct GroupRecovery {
         /// True while the records seen do not join on to the base: their beginning was released,
         /// and a run of copies is to come.
         var isGapped = false
+        /// True while the records seen belong to a log that the tables' snapshot replaced.
+        var isStale = false
     }
 
     var groups: [Group]
@@ -104,6 +106,11 @@ struct GroupRecovery {
                 "group \(groups[place].start.group) was reset to \(base.index), but its tables "
                     + "end at \(groups[place].log.baseIndex)")
         }
+        forgetEntries(of: place)
+        groups[place].isStale = false
+    }
+
+    private mutating func forgetEntries(of place: Int) {
         groups[place].log.truncate(from: groups[place].log.baseIndex + 1)
         groups[place].isGapped = false
         extents.release(place, through: LogIndex.max)
@@ -116,9 +123,15 @@ struct GroupRecovery {
         // What the tree has is decided; only what follows matters.
         let applied = all.prefix { $0.index <= base }.count
         let entries = all.dropFirst(applied)
-        // Entries older than the base they would follow belong to a log that a snapshot replaced;
-        // the power went before the reset was written.
-        if let first = entries.first, first.term < groups[place].log.baseTerm { return }
+        // A log that holds another entry where the base is, or older ones behind it, was replaced
+        // by a snapshot; the power went before the reset was written. What follows on them is no
+        // more the group's than they are.
+        if let known = all.prefix(applied).last, known.index == base {
+            groups[place].isStale = known.term != groups[place].log.baseTerm
+        } else if let live = entries.first, live.term < groups[place].log.baseTerm {
+            groups[place].isStale = true
+        }
+        if groups[place].isStale { return forgetEntries(of: place) }
         let first = max(all.first?.index ?? 0, base + 1)
         if first > groups[place].log.lastIndex + 1 {
             groups[place].log.truncate(from: base + 1)
