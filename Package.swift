@@ -22,6 +22,7 @@ let nioHTTPTypesHTTP1 = Target.Dependency.product(
     name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras")
 let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioEmbedded = Target.Dependency.product(name: "NIOEmbedded", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioSSL = Target.Dependency.product(name: "NIOSSL", package: "swift-nio-ssl")
@@ -168,7 +169,8 @@ let package = Package(
             "MagpieBench",
             [
                 "Bytes", "Platform", "ChatModel", "ChatEngine", "RaftCore", "RecordLog",
-                "SortedTable", "LSMTree", "Replication", "ShardStore", argumentParser, histogram,
+                "SortedTable", "LSMTree", "Replication", "ShardStore", "WireProtocol",
+                "WebSocketCodec", "MagpieClient", argumentParser, histogram, nioCore, nioPosix,
             ] + peers.map { .byName(name: $0) }, path: "Benchmarks/MagpieBench"),
 
         // Tests
@@ -223,7 +225,7 @@ let package = Package(
                 "Bytes", "Platform", "ChatModel", "WireProtocol", "WebSocketCodec", nioCore,
                 nioPosix, nioHTTP1,
             ]),
-        tests("MagpieBench", ["Bytes"]),
+        tests("MagpieBench", ["Bytes", "ChatModel", "WireProtocol", nioCore, nioEmbedded]),
         tests(
             "MagpieServer",
             [

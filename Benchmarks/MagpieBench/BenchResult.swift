@@ -86,7 +86,7 @@ struct BenchResult: Codable, Sendable {
         }
     }
 
-    private static var kernel: String {
+    static var kernel: String {
         let text = FileManager.default.contents(atPath: "/proc/sys/kernel/osrelease") ?? Data()
         return String(decoding: text, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
     }

@@ -14,7 +14,7 @@ struct MagpieBench: ParsableCommand {
             linked.
             """,
         version: "magpie-bench \(Versions.bench)",
-        subcommands: [StorageCommand.self])
+        subcommands: [StorageCommand.self, ReplicationCommand.self, DiskProbeCommand.self])
 }
 
 @main

@@ -9,7 +9,7 @@ struct ResultTable {
     /// Everything, line by line.
     var lines: [String] {
         var lines = ["Operations a second", ""]
-        lines += table(withRatio: true) { number($0.value) }
+        lines += table(withRatio: true) { Self.number($0.value) }
         lines += ["", "Processor seconds per million operations", ""]
         lines += table { String(format: "%.2f", $0.cpuSecondsPerMillion) }
         lines += ["", "Latency p50 / p99 in microseconds", ""]
@@ -67,7 +67,7 @@ struct ResultTable {
         return String(format: "%.2f", magpie / best) + (magpie < best ? " loss" : "")
     }
 
-    private func number(_ value: Double) -> String {
+    static func number(_ value: Double) -> String {
         var digits = String(Int(value.rounded()))
         var groups: [String] = []
         while digits.count > 3 {
@@ -78,7 +78,7 @@ struct ResultTable {
     }
 
     /// Cells padded to the width of their column, the first column to the left.
-    private static func aligned(_ rows: [[String]]) -> [String] {
+    static func aligned(_ rows: [[String]]) -> [String] {
         guard let head = rows.first else { return [] }
         let widths = head.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
         func line(_ row: [String]) -> String {

@@ -1,3 +1,4 @@
+import Bytes
 import ChatModel
 import LSMTree
 
@@ -40,12 +41,8 @@ extension Applier {
         _ conversation: ConversationID, _ work: WorkKind, change: UInt64
     ) throws -> CommandResult {
         var done: [[UInt8]] = []
-        let prefix = KeySchema.work(conversation, work)
-        try rows.scan(.work, prefix: prefix) { rest, value in
-            let key = prefix + [UInt8](rest)
-            let row = try rows.decode(.work, key) { try NumberRow(decoding: [UInt8](value)) }
-            if row.value <= change { done.append(key) }
-            return true
+        try rows.visitWork(conversation, work) { key, value in
+            if value <= change { done.append(key) }
         }
         for key in done { rows.delete(.work, key) }
         return .done
@@ -65,6 +62,26 @@ extension Applier {
 }
 
 extension RowView {
+    /// Visits a conversation's dirty marks: that for all members, then those of single users.
+    ///
+    /// The first is a row by itself that is written and deleted with every change: it is looked up
+    /// as a point, since a scan would walk over all its former versions.
+    func visitWork(
+        _ conversation: ConversationID, _ kind: WorkKind,
+        _ body: (_ key: [UInt8], _ change: UInt64) throws -> Void
+    ) throws {
+        let key = KeySchema.work(conversation, kind)
+        if let row: NumberRow = try row(.work, key) { try body(key, row.value) }
+        guard let upper = OrderedKey.successor(ofPrefix: key) else { return }
+        try scan(.work, from: key + [0], to: upper, isReversed: false) { found, value in
+            let row = try decode(.work, [UInt8](found)) {
+                try NumberRow(decoding: [UInt8](value))
+            }
+            try body([UInt8](found), row.value)
+            return true
+        }
+    }
+
     /// The last position of a user's feed; 0 before the first.
     func feedPosition(_ user: UserID) throws -> FeedPosition {
         try row(.feeds, KeySchema.feedHead(user), NumberRow.self)?.value ?? 0

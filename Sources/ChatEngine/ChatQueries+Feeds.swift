@@ -133,14 +133,13 @@ extension ChatQueries {
         guard let head = try view.head(conversation) else { return nil }
         var isForAll = false
         var users: [UserID] = []
-        let prefix = KeySchema.work(conversation, .feeds)
-        try view.scan(.work, prefix: prefix) { rest, _ in
-            if rest.isEmpty {
+        let length = KeySchema.work(conversation, .feeds).count
+        try view.visitWork(conversation, .feeds) { key, _ in
+            if key.count == length {
                 isForAll = true
-            } else if let user = UserID(bytes: rest) {
+            } else if let user = UserID(bytes: key[length...]) {
                 users.append(user)
             }
-            return true
         }
         guard isForAll || !users.isEmpty else { return nil }
         if isForAll { users = Set(users + (try view.memberIDs(conversation))).sorted() }

@@ -79,6 +79,8 @@ enum ClusterLimits {
     static let clockOffsetMsMax: Milliseconds = 10_000
     /// Ticks between reports for `/status`: half a second.
     static let reportTicks: UInt64 = 10
+    /// Leaderships that a node hands over in one look.
+    static let movesMax = 8
     /// Entries that a learner may lack when it becomes a voter.
     static let promotionLag: UInt64 = 256
     /// Presence and typing that wait to be told to other nodes.

@@ -40,13 +40,13 @@ extension ConsensusLoop {
             giveUpLeaderships()
             return
         }
-        var mayMove = true
+        var moves = 0
         for shard in replicator.groupIDs {
             guard let replica = replicator.replica(of: shard), replica.role == .leader,
                 replica.hasOwnTermCommit, replica.transferTarget == nil
             else { continue }
             if keep(shard, replica) { continue }
-            if mayMove, moveToPreferred(shard, replica) { mayMove = false }
+            if moves < ClusterLimits.movesMax, moveToPreferred(shard, replica) { moves += 1 }
         }
     }
 

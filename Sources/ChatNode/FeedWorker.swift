@@ -18,8 +18,10 @@ final class FeedWorker: @unchecked Sendable {
         case finished(ConversationID, touches: Int, isDone: Bool)
     }
 
-    /// Changes of one conversation within this time become one touch.
-    private static let coalescing = Duration.milliseconds(20)
+    /// Changes of one conversation within this time become one touch, and the touches of all
+    /// conversations go to the log together: feeds are what clients come back to, live sockets hear
+    /// of entries at once.
+    private static let coalescing = Duration.milliseconds(100)
     private static let retry = Duration.milliseconds(500)
 
     private let node: ChatNode

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,16 +154,16 @@ class Run:
         await self.whole("the end")
         heads = {}
         for node in self.cluster.nodes:
-            for conversation in self.load.conversations:
+            for conversation in self.load.conversations + self.load.ballast:
                 entries = await self.load.whole(node.number, conversation)
                 self.history.check_log(conversation, entries, f"node {node.number}")
                 if heads.setdefault(conversation, len(entries)) != len(entries):
                     self.history.broken(f"{conversation} has {heads[conversation]} entries and, on {node}, {len(entries)}")
         self.history.check_order()
         end = time.monotonic() + 20
-        while late := [item for item in self.load.listeners if item.have != heads]:
+        while late := [item for item in self.load.listeners if any(item.have[c] != heads[c] for c in item.have)]:
             if time.monotonic() > end:
-                lacks = {c: (late[0].have[c], heads[c]) for c in heads if late[0].have[c] != heads[c]}
+                lacks = {c: (have, heads[c]) for c, have in late[0].have.items() if have != heads[c]}
                 self.history.broken(f"the listener on node {late[0].node} was never shown the end: {lacks}")
             if error := self.load.failed():
                 raise error
@@ -179,7 +180,7 @@ class Run:
 
     async def go(self):
         """True when every promise held."""
-        tasks = []
+        tasks, has_held = [], False
         try:
             await self.cluster.open()
             tasks.append(asyncio.create_task(self.supervise()))
@@ -197,19 +198,19 @@ class Run:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            return True
+            has_held = True
         except Exception as error:
             self.say(f"BROKEN  {type(error).__name__}: {error}")
             if not self.history.violations:
                 import traceback
                 traceback.print_exception(error)
-            return False
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.load.stop()
-            await self.cluster.close()
+            await self.cluster.close(is_kept=self.options.keep or not has_held)
+        return has_held
 
     async def watch(self):
         """Ends with the first error of a client."""
@@ -231,6 +232,7 @@ def say(sentence):
 
 
 async def main(options):
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(64))  # HTTP calls, some of which wait for a stopped node
     directory = Path(tempfile.mkdtemp(prefix="magpie-chaos-"))
     run = Run(options, directory)
     whole = asyncio.create_task(run.go())

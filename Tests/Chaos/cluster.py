@@ -174,12 +174,13 @@ class Cluster:
         for node in self.nodes:
             node.start()
 
-    async def close(self):
+    async def close(self, is_kept):
         for node in self.nodes:
             if node.is_running():
-                node.signal(signal.SIGCONT)
                 node.kill()
         if self.small:
+            if is_kept:
+                shutil.copytree(self.small.data, self.directory / f"node-{self.small.number}-files", ignore_dangling_symlinks=True)
             call("umount", "-l", str(self.small.data), check=False)
         await self.network.close()
 

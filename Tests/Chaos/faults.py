@@ -12,6 +12,7 @@ class Faults:
 
     def __init__(self, run, random):
         self.run, self.cluster, self.random = run, run.cluster, random
+        self.is_killed_full = False
 
     # Names as `--faults` takes them, in the order of the summary.
     kinds = ("kill", "crashloop", "pause", "pauseleader", "cut", "cutpair", "oneway", "rolling", "killall", "clock", "wipe", "flip", "full")
@@ -173,7 +174,7 @@ class Faults:
         kinds = {"log": "log/*", "table": "tree/*.sst", "manifest": "tree/*.manifest", "superblock": "SUPERBLOCK"}
         files = []
         for kind in [*self.random.choices(list(kinds), [5, 5, 2, 1], k=4), "superblock"]:
-            files = sorted(p for p in node.data.glob(kinds[kind]) if p.is_file() and p.stat().st_size)
+            files = sorted(p for p in node.data.glob(kinds[kind]) if used_bytes(p) > 1)
             if files:
                 break
         path = self.random.choice(files)
@@ -183,21 +184,29 @@ class Faults:
         return flip
 
     async def full(self):
+        """No room, while bulk is written; every other time the node is killed in it, and has to start without room."""
         node = self.cluster.small
+        self.is_killed_full = is_killed = not self.is_killed_full
         node.excuse = "its disk is full"
         node.is_halted = False
         stuffing = node.data / "stuffing"
         stuff(stuffing)
-        await self.hold(6, 12)
+        usual, self.run.load.ballast_rate = self.run.load.ballast_rate, 300.0
+        await self.hold(5, 10)
+        if is_killed and not node.is_halted:
+            node.kill()
+            node.start()
+        await self.hold(10, 15)
+        self.run.load.ballast_rate = usual
+        tail = node.tail(6)
         stuffing.unlink()
         await asyncio.sleep(1)
         if is_halted := node.is_halted:
-            tail = node.tail(6)
             if not any(word in tail.lower() for word in ("space", "full")):
                 self.run.history.broken(f"{node} stopped on a full disk and does not say so:\n{tail}")
             node.start()
         node.excuse = None
-        return f"the disk of {node} was full" + (": it stopped" if is_halted else "")
+        return f"the disk of {node} was full" + (", it was killed" if is_killed else "") + (": it stopped itself" if is_halted else "")
 
 
 class Flip:

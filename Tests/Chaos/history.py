@@ -45,9 +45,11 @@ class History:
         self.violations.append(sentence)
         raise Violation(sentence)
 
-    def begin(self, conversation, head):
+    def begin(self, conversation, head, is_counted=True):
+        """A conversation with `head` entries before the load; its gaps count or not."""
         self.base[conversation] = self.heads[conversation] = head
-        self.acknowledgements[conversation] = []
+        if is_counted:
+            self.acknowledgements[conversation] = []
 
     def invoke(self, conversation, sender, cid, text):
         return self.sends.setdefault((conversation, cid), Send(conversation, sender, cid, text, invoked=time.monotonic()))
@@ -65,7 +67,8 @@ class History:
             self.broken(f"one cid has two places: {describe(send)}")
         if not send.seq:
             send.seq, send.acknowledged = seq, now
-            self.acknowledgements[send.conversation].append(now)
+            if send.conversation in self.acknowledgements:
+                self.acknowledgements[send.conversation].append(now)
             self.count("acknowledged")
             if at_ms and not is_duplicate and abs(at_ms / 1000 - time.time()) > 15:
                 self.broken(f"stamped {at_ms / 1000 - time.time():+.1f} s off: {describe(send)}")

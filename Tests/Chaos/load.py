@@ -115,6 +115,9 @@ class Load:
         self.users, self.conversations, self.listeners = [], [], []
         self.is_over = False
         self.writers, self.others = [], []
+        self.avoided = {}  # writer → the node that failed it last
+        self.ballast = []  # groups of one, for bulk
+        self.ballast_rate = 6.0  # messages of some KB a second
 
     async def prepare(self):
         """Accounts and groups. Everybody is in every group but for the last user, who is in none."""
@@ -130,6 +133,12 @@ class Load:
             page = await self.insist("GET", f"/v1/conversations/{made['id']}/entries?after=0&limit=200", token=owner.token)
             self.history.begin(made["id"], len(page["entries"]))
             self.conversations.append(made["id"])
+        for i in range(3):
+            body = {"kind": "GROUP", "members": [], "title": f"bulk {i}", "cid": self.cid()}
+            made = await self.insist("POST", "/v1/conversations", body, self.stranger.token)
+            page = await self.insist("GET", f"/v1/conversations/{made['id']}/entries?after=0&limit=200", token=self.stranger.token)
+            self.history.begin(made["id"], len(page["entries"]), is_counted=False)
+            self.ballast.append(made["id"])
 
     async def insist(self, method, path, body=None, token=None, node=None, patience=60):
         """The body of a good answer, from any node or from one."""
@@ -156,6 +165,7 @@ class Load:
         for conversation in self.conversations:
             for user in self.random.sample(self.users, 3):
                 self.writers.append(asyncio.create_task(self.write(conversation, user, pace)))
+        self.writers += [asyncio.create_task(self.fill(c)) for c in self.ballast for _ in range(4)]
         self.listeners = [Listener(self, node, self.users[0]) for node in NODES]
         self.others = [asyncio.create_task(listener.run()) for listener in self.listeners]
         self.others += [asyncio.create_task(self.read()) for _ in range(2)]
@@ -186,7 +196,7 @@ class Load:
 
     async def write(self, conversation, user, pace):
         """Bursts of one to three messages, each sent again with its cid until it is acknowledged."""
-        link = None
+        link, self.avoided[asyncio.current_task()] = None, None
         while not self.is_over:
             await asyncio.sleep(self.random.uniform(0, 2 * pace))
             sends = []
@@ -203,13 +213,38 @@ class Load:
             if self.random.random() < 0.02:
                 await self.again(user, invoked[sends[0][2]])
 
+    async def fill(self, conversation):
+        """Bulk over HTTP, so that tables are written and merged, and segments end: a small cluster is no cluster."""
+        while not self.is_over:
+            await asyncio.sleep(len(self.ballast) * 4 / self.ballast_rate * self.random.uniform(0, 2))
+            text = "".join(self.random.choices(LETTERS, k=500)) * self.random.randrange(5, 26)
+            send = self.history.invoke(conversation, self.stranger.id, self.cid(), text.strip())
+            path = f"/v1/conversations/{conversation}/entries"
+            while not send.seq:
+                node = self.random.choice(NODES)
+                try:
+                    body = {"cid": send.cid, "text": send.text}
+                    status, answer = await asyncio.to_thread(
+                        http, "POST", self.urls[node] + path, body, self.stranger.token, PATIENCE)
+                    answer = {"sent": answer} if status < 300 else {"error": answer}
+                    send.attempts += 1
+                    if self.take(send, answer, node):
+                        self.history.count("kilobytes of bulk", len(text) // 1000)
+                        break
+                except OSError as error:
+                    send.attempts += 1
+                    send.answers.append((time.monotonic(), node, str(error)))
+                await asyncio.sleep(self.random.uniform(0.05, 0.3))
+
     async def attempt(self, link, user, sends):
         """Sends all, once. The link, if it is still good, and what must be sent again."""
+        me = asyncio.current_task()
         if link is None:
-            node = self.random.choice(NODES)
+            node = self.random.choice([n for n in NODES if n != self.avoided[me]])
             try:
                 link, _ = await Link.open(self.urls[node], node, user.token)
             except Gone:
+                self.avoided[me] = node
                 self.history.count("connections refused")
                 await asyncio.sleep(self.random.uniform(0.05, 0.3))
                 return None, sends
@@ -235,6 +270,7 @@ class Load:
         self.history.count("retries", len(left))
         if is_good:
             return link, left
+        self.avoided[me] = link.node
         await link.close()
         await asyncio.sleep(self.random.uniform(0.02, 0.2))
         return None, left
@@ -320,9 +356,10 @@ class Load:
     async def whole(self, node, conversation):
         """All entries of a conversation, as a node gives them."""
         entries, after = [], 0
+        token = (self.stranger if conversation in self.ballast else self.users[1]).token
         while True:
             path = f"/v1/conversations/{conversation}/entries?after={after}&limit=200"
-            page = await self.insist("GET", path, token=self.users[1].token, node=node)
+            page = await self.insist("GET", path, token=token, node=node)
             entries += page["entries"]
             if not page["entries"] or not page.get("more"):
                 return entries
@@ -338,7 +375,7 @@ class Listener:
 
     def __init__(self, load, node, user):
         self.load, self.history, self.node, self.user = load, load.history, node, user
-        self.have = dict(load.history.base)
+        self.have = {c: load.history.base[c] for c in load.conversations}
         self.behind = {}  # conversation → a head that was spoken of and not shown
         self.epoch = self.feed = None
         self.error = None

@@ -68,10 +68,13 @@ enum House {
             ], ["ArgumentParser", "Glibc"]),
         "MagpieBench": room(
             6,
-            storage.union(["ChatModel", "ChatEngine", "ShardStore"]),
-            [
-                "ArgumentParser", "Histogram", "Foundation", "Glibc", "CRocksDB", "CLevelDB",
+            storage.union([
+                "ChatModel", "ChatEngine", "ShardStore", "WireProtocol", "WebSocketCodec",
+                "MagpieClient",
             ]),
+            nio.union([
+                "ArgumentParser", "Histogram", "Foundation", "Glibc", "CRocksDB", "CLevelDB",
+            ])),
         "MagpieLoad": room(
             6, ["Platform", "ChatModel", "WireProtocol", "MagpieClient"],
             nio.union(["ArgumentParser", "Foundation", "Histogram"])),
