@@ -206,7 +206,10 @@ let package = Package(
         tests("Session", ["Bytes", "ChatModel", "FanOut"]),
         tests(
             "ChatNode",
-            ["Bytes", "Platform", "ChatModel", "Secrets", "FanOut", "Session", "Simulation"]),
+            [
+                "Bytes", "Platform", "RaftCore", "ChatModel", "ChatEngine", "Secrets", "FanOut",
+                "LSMTree", "Replication", "Session", "ShardStore", "Simulation",
+            ], copies: ["Golden"]),
         tests(
             "Gateway",
             [

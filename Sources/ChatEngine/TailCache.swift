@@ -96,7 +96,7 @@ package final class TailCache: Sendable {
         return entries
     }
 
-    /// True when a tail of the conversation is kept: then ``advance(_:from:to:appending:)`` is of use.
+    /// True when a tail of the conversation is kept: then it is of use to advance it.
     package func holds(_ conversation: ConversationID) -> Bool {
         state.withLock { $0.young[conversation] != nil || $0.old[conversation] != nil }
     }

@@ -165,7 +165,8 @@ extension ChatNode {
     ) {
         if cluster.isAlone {
             let error = ServiceError(
-                .conflict, "this node is configured to be alone: name the cluster's nodes in its "
+                .conflict,
+                "this node is configured to be alone: name the cluster's nodes in its "
                     + "configuration file and start it again")
             return refuse(answer, error)
         }

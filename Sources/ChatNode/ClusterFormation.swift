@@ -1,7 +1,6 @@
 import Platform
 import Replication
 
-
 /// How a node whose directory is empty finds its cluster, before it opens anything.
 ///
 /// The nodes of a new cluster must agree on who the first members are; a node whose disk was wiped

@@ -80,6 +80,7 @@ extension ConsensusLoop {
             voters: configuration.voters.map { ReplicaName.node(of: $0) },
             learners: configuration.learners.map { ReplicaName.node(of: $0) },
             lag: replica.role == .leader
-                ? matches.min().map { replica.log.lastIndex - min(replica.log.lastIndex, $0) } : nil)
+                ? matches.min().map { replica.log.lastIndex - min(replica.log.lastIndex, $0) } : nil
+        )
     }
 }

@@ -32,8 +32,8 @@ extension ConsensusLoop {
             outlets.notice(
                 isClockOff
                     ? "the clock of this node is more than "
-                        + "\(ClusterLimits.clockOffsetMsMax / 1_000) s off the majority's: it leads "
-                        + "no shard until that is put right"
+                        + "\(ClusterLimits.clockOffsetMsMax / 1_000) s off the majority's: it "
+                        + "leads no shard until that is put right"
                     : "the clock of this node agrees with the others again")
         }
         if replicator.isDiskSlow || isClockOff {

@@ -289,7 +289,8 @@ final class ConsensusLoop: @unchecked Sendable {
     static let stopping = ServiceError(
         .unavailable, "the node is stopping", retryAfterMs: NodeLimits.retryMs)
     static let unknownOutcome = ServiceError(
-        .noQuorum, "no majority of the shard's nodes answered in time: the outcome is unknown; "
+        .noQuorum,
+        "no majority of the shard's nodes answered in time: the outcome is unknown; "
             + "send again with the same cid", retryAfterMs: NodeLimits.retryMs)
 
     static func error(_ outcome: PeerFrame.ForwardOutcome) -> ServiceError {

@@ -69,9 +69,31 @@ struct NodeOpening {
 
     private func explain(_ error: any Error) -> any Error {
         if error is StartFailure { return error }
+        if Self.isFull(error) {
+            return StartFailure(
+                "\(error). The disk of \(directory.path) is full; nothing was lost: make room and "
+                    + "start again")
+        }
+        guard Self.isDamage(error) else { return StartFailure("\(error)") }
         return StartFailure(
             "\(error). No data was removed or repaired: restore the file from a copy of this "
                 + "directory, or look at it with magpie-dump")
+    }
+
+    private static func isFull(_ error: any Error) -> Bool {
+        switch error as? ShardStoreError {
+        case .tree(let error): error.isFull
+        case .log(.disk(let error)): error.reason == .noSpace
+        default: (error as? DiskError)?.reason == .noSpace
+        }
+    }
+
+    private static func isDamage(_ error: any Error) -> Bool {
+        switch error as? ShardStoreError {
+        case .tree(let error): error.isDamage
+        case .log(let error): error.isRot
+        default: true
+        }
     }
 
     private func openOnce() throws -> (ShardStore, BlobStore, ClusterLinks) {

@@ -37,9 +37,10 @@ final class SnapshotFetcher: @unchecked Sendable {
     private let ask: @Sendable (SnapshotCursor, NodeNumber) -> Void
     /// Installs on the apply lane; the answer is true when it was taken or is of no use any more,
     /// false when it must be tried again.
-    private let install: @Sendable (
-        ShardPosition, TreeIngest, @escaping @Sendable (Bool) -> Void
-    ) -> Void
+    private let install:
+        @Sendable (
+            ShardPosition, TreeIngest, @escaping @Sendable (Bool) -> Void
+        ) -> Void
     private let notice: @Sendable (String) -> Void
     private let failed: @Sendable (NodeFailure) -> Void
     private var current: Fetch?
@@ -53,9 +54,10 @@ final class SnapshotFetcher: @unchecked Sendable {
     init(
         store: ShardStore, shards: ShardMap, clock: any Clock, lane: any Lane,
         ask: @escaping @Sendable (SnapshotCursor, NodeNumber) -> Void,
-        install: @escaping @Sendable (
-            ShardPosition, TreeIngest, @escaping @Sendable (Bool) -> Void
-        ) -> Void,
+        install:
+            @escaping @Sendable (
+                ShardPosition, TreeIngest, @escaping @Sendable (Bool) -> Void
+            ) -> Void,
         notice: @escaping @Sendable (String) -> Void,
         failed: @escaping @Sendable (NodeFailure) -> Void
     ) {
@@ -195,7 +197,8 @@ final class SnapshotFetcher: @unchecked Sendable {
         } else if let damage {
             failed(.tree(damage))
         } else {
-            giveUp("node \(fetch.node) sent rows of shard \(fetch.shard) that make no sense: \(error)")
+            giveUp(
+                "node \(fetch.node) sent rows of shard \(fetch.shard) that make no sense: \(error)")
         }
     }
 

@@ -31,9 +31,10 @@ final class SnapshotSource: @unchecked Sendable {
     private let clock: any Clock
     private let lane: any Lane
     /// Pins the state of a shard, on the apply lane, and answers it.
-    private let pin: @Sendable (
-        GroupID, @escaping @Sendable ((Snapshot, ShardPosition)?) -> Void
-    ) -> Void
+    private let pin:
+        @Sendable (
+            GroupID, @escaping @Sendable ((Snapshot, ShardPosition)?) -> Void
+        ) -> Void
     private let send: @Sendable (PeerFrame, NodeNumber) -> Void
     private let failed: @Sendable (NodeFailure) -> Void
     private var exports: [Export] = []
@@ -41,9 +42,10 @@ final class SnapshotSource: @unchecked Sendable {
 
     init(
         shards: ShardMap, clock: any Clock, lane: any Lane, firstExport: UInt64,
-        pin: @escaping @Sendable (
-            GroupID, @escaping @Sendable ((Snapshot, ShardPosition)?) -> Void
-        ) -> Void,
+        pin:
+            @escaping @Sendable (
+                GroupID, @escaping @Sendable ((Snapshot, ShardPosition)?) -> Void
+            ) -> Void,
         send: @escaping @Sendable (PeerFrame, NodeNumber) -> Void,
         failed: @escaping @Sendable (NodeFailure) -> Void
     ) {

@@ -17,7 +17,8 @@ import Synchronization
 //   in a memtable that was empty then.
 //
 // So level 0, sorted by the highest sequence of each table, has an ingest's tables in front of all
-// tables with older rows of its ranges and behind all with newer ones. For the same reason ingests of disjoint ranges may be open together, and be installed in any order.
+// tables with older rows of its ranges and behind all with newer ones. For the same reason ingests
+// of disjoint ranges may be open together, and be installed in any order.
 //
 // **Order of writing.** The install freezes the active memtable and puts an empty one with the
 // ingest's tables behind it into the same queue: so what is older is flushed first, also when a

@@ -30,14 +30,16 @@ package typealias GroupID = UInt32
 /// cut a run of copies short, and what it would have repeated is still there). A record that does
 /// not follow on what its group holds speaks of entries whose beginning was released: it counts for
 /// nothing, and a run of copies from the beginning comes later. After a reset the group holds no
-/// entries: the tree has had everything up to the base since before the reset was written. Hard states only ever go up: the
+/// entries: the tree has had everything up to the base since before the reset was written. Hard
+/// states only ever go up: the
 /// later of two has the higher term, or the same term and the vote the earlier lacked. A record
 /// whose replica id is not that of the group's present placement is skipped: it speaks of a
 /// placement that is gone. Bases tell people and tools where a group's log starts; recovery takes
 /// that from the tree, which is ahead of them.
 ///
 /// **Valid.** Ids of replicas and voters are not 0; indexes start at 1; terms along the log never
-/// go back; kind 0 never occurs; what has the kind of a configuration is one; nothing follows the last field.
+/// go back; kind 0 never occurs; what has the kind of a configuration is one; nothing follows the
+/// last field.
 ///
 /// **Example.** Type 1, group 3, replica 7, entry 5 of term 2, a command `68 69`:
 ///

@@ -50,7 +50,8 @@ package enum RaftMessageFormat {
     private static func readBody(_ reader: inout ByteReader) throws(DecodeError) -> Message.Body {
         let place = reader.offset
         switch try reader.readByte() {
-        case 1: return .preVote(lastIndex: try readBounded(&reader), lastTerm: try readBounded(&reader))
+        case 1:
+            return .preVote(lastIndex: try readBounded(&reader), lastTerm: try readBounded(&reader))
         case 2: return .preVoteReply(isGranted: try readFlag(&reader))
         case 3:
             return .vote(

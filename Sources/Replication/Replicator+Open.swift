@@ -18,7 +18,8 @@ extension Replicator {
     ///   - fileLane: makes and recycles segment files in the background; nil: `lane` does when it
     ///     needs one.
     ///   - readLane: reads entries again for peers that lag; nil: `lane` does.
-    ///   - complete: called on `lane` or `readLane` with what a turn came to; must hand it to ``completed(_:)``
+    ///   - complete: called on `lane` or `readLane` with what a turn came to; must hand it to
+    ///     ``completed(_:)``
     ///     on the owner's lane.
     /// - Throws: rot, a disk error, or records that make no sense. The node must not start.
     package static func open(

@@ -11,8 +11,8 @@ package import Replication
 ///         | prefixed configuration
 ///
 /// **Meaning.** The tables up to this cut hold exactly what the shard's log says up to the applied
-/// index; replay starts strictly above it. At recovery this beats the log. The configuration is that
-/// of the group as of the applied index, as `RaftCore.Configuration` writes it.
+/// index; replay starts strictly above it. At recovery this beats the log. The configuration is
+/// that of the group as of the applied index, as `RaftCore.Configuration` writes it.
 ///
 /// **Valid.** Shards ascend strictly; replica ids are not 0; index 0 has term 0 and hash 0; nothing
 /// follows the last field. The manifest's record has the checksum.

@@ -185,8 +185,8 @@ extension Admin {
         static let configuration = CommandConfiguration(
             abstract: "Add a node to the cluster.",
             discussion: """
-                Start the new node with a configuration file that names all nodes, itself included; \
-                it waits until this command tells the others. It gets every shard's state, and \
+                Start the new node with a configuration file that names all nodes, itself \
+                included; it waits until this command tells the others. It gets every shard's state, and \
                 then votes.
 
                 Example:
@@ -222,8 +222,8 @@ extension Admin {
         static let configuration = CommandConfiguration(
             abstract: "Put a new machine in the place of a lost node, under the same number.",
             discussion: """
-                The new machine starts with an empty data directory and the same number; this tells \
-                the others where it is now. When only the disk was lost and the addresses are the \
+                The new machine starts with an empty data directory and the same number; this \
+                tells the others where it is now. When only the disk was lost and the addresses are the \
                 same, nothing need be said: start the node with an empty directory.
                 """)
         @OptionGroup var target: Target

@@ -44,10 +44,10 @@ def require_websockets():
 
 
 def usage():
-    from_kinds = "kill crashloop pause pauseleader cut cutpair oneway rolling killall clock wipe flip full"
+    from faults import KINDS
     parser = argparse.ArgumentParser(
         prog="Tools/chaos", description="Harms a cluster of three real processes under load, and checks that nothing is lost.",
-        epilog=f"Faults: {from_kinds}.")
+        epilog=f"Faults: {', '.join(KINDS)}.")
     parser.add_argument("--seconds", type=float, default=300, help="how long new faults begin (default 300)")
     parser.add_argument("--seed", type=int, help="of faults and load (default: chance)")
     parser.add_argument("--faults", help="only these, with commas (default: all)")
@@ -57,11 +57,10 @@ def usage():
     parser.add_argument("--keep", action="store_true", help="keep the directory of a run that held")
     parser.add_argument("--bin", type=Path, default=ROOT / ".build/release", help="where the programs are")
     options = parser.parse_args()
-    kinds = from_kinds.split()
-    options.faults = options.faults.split(",") if options.faults else kinds
+    options.faults = options.faults.split(",") if options.faults else list(KINDS)
     for kind in options.faults:
-        if kind not in kinds:
-            parser.error(f"there is no fault {kind}; there are: {from_kinds}")
+        if kind not in KINDS:
+            parser.error(f"there is no fault {kind}; there are: {', '.join(KINDS)}")
     if options.seed is None:
         options.seed = int.from_bytes(os.urandom(4), "little")
     return options

@@ -7,15 +7,18 @@ import signal
 from cluster import NODES, can_mount, faketime
 
 
+# As `--faults` takes them. With those of the second line there is no majority for a while.
+KINDS = (
+    "kill", "absent", "crashloop", "pause", "pauseleader", "cut", "cutpair", "oneway", "flap", "rolling", "clock", "wipe", "flip", "full",
+    "killtwo", "killall", "pausetwo")
+
+
 class Faults:
     """All faults, by name. `random` is drawn from the run's seed."""
 
     def __init__(self, run, random):
         self.run, self.cluster, self.random = run, run.cluster, random
         self.is_killed_full = False
-
-    # Names as `--faults` takes them, in the order of the summary.
-    kinds = ("kill", "crashloop", "pause", "pauseleader", "cut", "cutpair", "oneway", "rolling", "killall", "clock", "wipe", "flip", "full")
 
     def missing(self, kind):
         """What this machine lacks for a kind of fault, or nothing."""
@@ -37,6 +40,16 @@ class Faults:
         await self.hold(1, 6)
         node.start()
         return f"{node} killed"
+
+    async def absent(self):
+        """Away so long, while so much is written, that the others' logs have moved on."""
+        node = self.node()
+        node.kill()
+        usual, self.run.load.ballast_rate = self.run.load.ballast_rate, 300.0
+        await self.hold(15, 25)
+        self.run.load.ballast_rate = usual
+        node.start()
+        return f"{node} was away"
 
     async def crashloop(self):
         node, times = self.node(), self.random.randrange(2, 6)
@@ -92,6 +105,18 @@ class Faults:
         self.cluster.network.heal()
         return f"{words} for {seconds:.1f} s"
 
+    async def flap(self):
+        """A cut that comes and goes, each time between others."""
+        times = self.random.randrange(5, 15)
+        for _ in range(times):
+            self.cluster.network.drop(*self.random.sample(NODES, 2))
+            await self.hold(0.05, 1)
+            if self.random.random() < 0.7:
+                self.cluster.network.heal()
+                await self.hold(0, 0.5)
+        self.cluster.network.heal()
+        return f"{times} short cuts"
+
     async def rolling(self):
         nodes = self.random.sample(self.cluster.nodes, 3)
         for node in nodes:
@@ -104,6 +129,25 @@ class Faults:
         code = await node.stop()
         if code != 0:
             self.run.history.broken(f"{node} ends with {code} after SIGTERM; 0 and within 30 s is right")
+
+    async def killtwo(self):
+        nodes = self.random.sample(self.cluster.nodes, 2)
+        for node in nodes:
+            node.kill()
+            await self.hold(0, 1)
+        await self.hold(0, 3)
+        for node in nodes:
+            node.start()
+            await self.hold(0, 3)
+        return f"{nodes[0]} and {nodes[1]} killed"
+
+    async def pausetwo(self):
+        nodes = self.random.sample(self.cluster.nodes, 2)
+        for which in (signal.SIGSTOP, signal.SIGCONT):
+            for node in nodes:
+                node.signal(which)
+                await self.hold(0, 2)
+        return f"{nodes[0]} and {nodes[1]} stopped, and woken"
 
     async def killall(self):
         for node in self.random.sample(self.cluster.nodes, 3):

@@ -44,6 +44,16 @@ import Testing
                     contentHash: 0x0123_4567_89AB_CDEF)
             ),
             ("number", NumberRow(500)),
+            (
+                "cluster map",
+                ClusterMapRow(
+                    map: ClusterMap(
+                        epoch: 300,
+                        nodes: [
+                            .init(number: 1, peerAddress: "a:1", url: "https://a"),
+                            .init(number: 300, peerAddress: "c:1", url: ""),
+                        ]))
+            ),
         ]
     }()
 

@@ -46,7 +46,7 @@ enum Golden {
                 }
             }
             #expect(throws: DecodeError.self) { try CommandCodec.decode(bytes + [0]) }
-            for (place, value) in [(0, 0), (0, 17), (0, 255), (1, 0), (1, 2)] as [(Int, UInt8)] {
+            for (place, value) in [(0, 0), (0, 18), (0, 255), (1, 0), (1, 2)] as [(Int, UInt8)] {
                 var wrong = bytes
                 wrong[place] = value
                 #expect(throws: DecodeError.self) { try CommandCodec.decode(wrong) }

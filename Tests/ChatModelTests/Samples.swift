@@ -56,6 +56,13 @@ enum Samples {
                 blob: id(3), contentHash: [UInt8](repeating: 0xAB, count: 32), uploader: id(1),
                 type: "image/png", size: 70, width: nil, height: 2)),
         .setLastSeen(user: id(1), atMs: 1_760_000_000_000),
+        .setMap(
+            ClusterMap(
+                epoch: 300,
+                nodes: [
+                    .init(number: 1, peerAddress: "a:1", url: "https://a"),
+                    .init(number: 300, peerAddress: "c:1", url: ""),
+                ])),
     ]
 
     static let entries: [StoredEntry] = {

@@ -110,7 +110,7 @@ struct StorageTests {
         expectReplies(1, from: &replica)
     }
 
-    /// A follower with entries 1…3 of term 1 from replica 1: the first write taken, the second held.
+    /// A follower with entries 1…3 of term 1 from replica 1: one write taken, the second held.
     private static func followerWithWrites() throws -> (Replica, StoreWrite, StoreWrite) {
         var replica = follower()
         replica.receive(append(from: 1, term: 1, 1))

@@ -12,6 +12,9 @@ struct RaftLogFormatTests {
         Entry(index: 5, term: 2, kind: .command, payload: [0x68, 0x69]),
         Entry(index: 6, term: 300, kind: .noop, payload: []),
     ]
+    private static let joint = Entry(
+        index: 7, term: 300, kind: .configuration,
+        payload: Configuration(voters: [1, 2, 4], outgoing: [1, 2, 3], learners: [9]).encoded())
     private static let states = [
         GroupState(
             group: 0, replica: 9, hardState: HardState(term: 4, vote: nil), baseIndex: 0,
@@ -38,6 +41,14 @@ struct RaftLogFormatTests {
                 RaftLogFormat.encode(Self.states)
             ),
             ("copies", RaftLogFormat.copiesType, run),
+            (
+                "reset", RaftLogFormat.resetType,
+                RaftLogFormat.encode(LogBase(index: 300, term: 2), group: 3, replica: 7)
+            ),
+            (
+                "a configuration", RaftLogFormat.entriesType,
+                RaftLogFormat.encode([Self.joint], group: 3, replica: 7)[0].bytes
+            ),
         ]
     }
 
@@ -60,6 +71,9 @@ struct RaftLogFormatTests {
         #expect(try decode(all[1].type, all[1].bytes) == .hardState(3, 7, state))
         #expect(try decode(all[2].type, all[2].bytes) == .states(Self.states))
         #expect(try decode(all[3].type, all[3].bytes) == .copies(3, 7, Self.entries))
+        let base = LogBase(index: 300, term: 2)
+        #expect(try decode(all[4].type, all[4].bytes) == .reset(3, 7, base))
+        #expect(try decode(all[5].type, all[5].bytes) == .entries(3, 7, [Self.joint]))
     }
 
     @Test("A long run of entries is cut into records that follow one another")
@@ -106,7 +120,7 @@ struct RaftLogFormatTests {
         for _ in 0..<20_000 {
             let count = Int(generator.next() % 40)
             let noise = (0..<count).map { _ in UInt8(truncatingIfNeeded: generator.next()) }
-            _ = try? decode([1, 2, 3, 255][Int(generator.next() % 4)], noise)
+            _ = try? decode([1, 2, 3, 4, 255][Int(generator.next() % 5)], noise)
         }
     }
 

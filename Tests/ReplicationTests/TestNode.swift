@@ -18,6 +18,9 @@ final class TestNode {
     private(set) var committed: [CommittedEntry] = []
     private(set) var roleChanges: [GroupRoleChange] = []
     private(set) var failures: [LogError] = []
+    /// Groups that were told to fetch a snapshot.
+    private(set) var snapshotsNeeded: [GroupSnapshotNeed] = []
+    private var said: [GroupMessage] = []
     /// True: what comes out is applied at once.
     var appliesAtOnce = true
     /// A group whose entries are not applied: they stay live and in memory.
@@ -54,11 +57,19 @@ final class TestNode {
             committed.append(contentsOf: output.committed)
             roleChanges.append(contentsOf: output.roleChanges)
             if let failure = output.failure { failures.append(failure) }
+            snapshotsNeeded.append(contentsOf: output.snapshotsNeeded)
+            said.append(contentsOf: output.messages)
             guard appliesAtOnce else { continue }
             for entry in output.committed where entry.group != heldGroup {
                 replicator.applied(group: entry.group, through: entry.entry.index)
             }
         } while output.hasMore
+    }
+
+    /// What the replicas have said since this was last called.
+    func takeMessages() -> [GroupMessage] {
+        defer { said = [] }
+        return said
     }
 
     /// Lets the lanes run and hands completions over; false when there were none.

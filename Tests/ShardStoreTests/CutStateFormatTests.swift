@@ -23,7 +23,10 @@ import Testing
         try Golden.check("cut-state.bin", bytes)
         let lines = try CutStateFormat.decode(bytes).map { position in
             "shard \(position.shard)  replica \(position.replica)  index \(position.index)"
-                + "  term \(position.term)  hash \(String(position.hash, radix: 16))\n"
+                + "  term \(position.term)  hash \(String(position.hash, radix: 16))"
+                + "  voters \(position.configuration.voters)"
+                + "  outgoing \(position.configuration.outgoing)"
+                + "  learners \(position.configuration.learners)\n"
         }
         try Golden.check("cut-state.txt", [UInt8](lines.joined().utf8))
     }

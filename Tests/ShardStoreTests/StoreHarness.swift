@@ -119,7 +119,11 @@ final class StoreNode {
     private(set) var logFailure: LogError?
     var nowMs: UInt64 = 0
 
-    init(_ disk: SimulatedFileSystem, seed: UInt64, tiny: Bool = true) throws(ShardStoreError) {
+    init(
+        _ disk: SimulatedFileSystem, seed: UInt64, tiny: Bool = true,
+        shards: [ShardPlacement] = StoreNode.shards, hasPeers: Bool = false,
+        isOwn: (ReplicaID) -> Bool = { _ in false }
+    ) throws(ShardStoreError) {
         scheduler = SimulatedScheduler(seed: seed)
         machine = scheduler.group()
         var tree = TreeOptions(keyspaces: Commands.keyspaces)
@@ -135,12 +139,13 @@ final class StoreNode {
         options.replication.log = SegmentLogOptions(segmentBytes: tiny ? 4096 : 1 << 20)
         options.replication.raft.cacheBytesMax = 0
         options.replication.pinnedSegmentsMax = 1
+        options.replication.hasPeers = hasPeers
         options.logBytesMax = tiny ? 2500 : 1 << 20
         options.dirtyMsMax = 1000
         let mail = mail
         store = try ShardStore.open(
             fileSystem: disk, directory: "/data", scheduler: machine, options: options,
-            shards: Self.shards,
+            shards: shards, isOwn: isOwn,
             completed: { done in mail.content.withLock { $0.completions.append(done) } },
             installed: { positions in mail.content.withLock { $0.installed.append(positions) } },
             onTreeFailure: { error in mail.content.withLock { $0.failures.append(error) } })

@@ -79,7 +79,8 @@ enum House {
             6, ["Platform", "ChatModel", "WireProtocol", "MagpieClient"],
             nio.union(["ArgumentParser", "Foundation", "Histogram"])),
         "magpie": room(
-            6, ["MagpieServer"], ["ArgumentParser", "Logging", "Foundation"]),
+            6, ["MagpieServer"],
+            ["ArgumentParser", "Logging", "Foundation", "FoundationNetworking"]),
         "MagpieServer": room(
             5,
             storage.union([

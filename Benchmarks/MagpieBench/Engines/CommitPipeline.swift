@@ -101,7 +101,8 @@ final class CommitPipeline: @unchecked Sendable {
         do {
             store = try ShardStore.open(
                 fileSystem: LinuxFileSystem(), directory: directory, scheduler: scheduler,
-                options: options, shards: [
+                options: options,
+                shards: [
                     ShardPlacement(
                         shard: Self.shard, replica: 1, configuration: Configuration(voters: [1]))
                 ],

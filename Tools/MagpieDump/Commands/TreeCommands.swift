@@ -55,8 +55,8 @@ struct TreeCommands: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Prints how far each directory has every shard, in tables and log.",
             discussion: """
-                For nodes that are stopped. With several directories it says which has most of each \
-                shard: what to look at when a quorum is lost.
+                For nodes that are stopped. With several directories it says which has most of \
+                each shard: what to look at when a quorum is lost.
 
                 Example: magpie-dump db positions /srv/magpie-1 /srv/magpie-2
                 """)
