@@ -248,7 +248,7 @@ package final class SegmentLog {
     }
 
     private func prepareNext() {
-        if pool.isBackground, pool.wantsNext() { pool.prepareAhead(id: takeID()) }
+        if pool.isBackground, !pool.hasNext { pool.prepareAhead(id: takeID()) }
     }
 
     private func dropReleased() {

@@ -21,13 +21,8 @@ final class SegmentPool: Sendable {
         var isPreparing = false
         var retired: [Retired] = []
         var failure: DiskError?
-        /// Attempts in a row that failed, and how many occasions to try again are passed over.
-        var failures = 0
-        var skips = 0
     }
 
-    /// Occasions passed over at most between attempts that fail: one comes with each append.
-    private static let skipsMax = 4
 
     private static let fillBytes = 1 << 20
     /// Wiped of a reused file in any case: the block where its new header goes.
@@ -54,16 +49,8 @@ final class SegmentPool: Sendable {
     /// True when files are made in the background.
     var isBackground: Bool { lane != nil }
 
-    /// True when the next segment should be made now: none is ready or being made, and the last
-    /// attempts did not fail so lately that another would only burden a full disk.
-    func wantsNext() -> Bool {
-        state.withLock { state in
-            if state.ready != nil || state.isPreparing { return false }
-            if state.skips == 0 { return true }
-            state.skips -= 1
-            return false
-        }
-    }
+    /// True when a segment is ready or being made.
+    var hasNext: Bool { state.withLock { $0.ready != nil || $0.isPreparing } }
 
     /// The last error of the background, for reports; it stops nothing by itself.
     var failure: DiskError? { state.withLock { $0.failure } }
@@ -93,13 +80,8 @@ final class SegmentPool: Sendable {
             state.withLock { state in
                 state.isPreparing = false
                 switch result {
-                case .success(let segment):
-                    state.ready = segment
-                    state.failures = 0
-                case .failure(let error):
-                    state.failure = error
-                    state.failures += 1
-                    state.skips = min(state.failures, Self.skipsMax)
+                case .success(let segment): state.ready = segment
+                case .failure(let error): state.failure = error
                 }
             }
         }
@@ -137,6 +119,10 @@ final class SegmentPool: Sendable {
             }
         }
         let path = "\(directory)/\(SegmentName.name(id))"
+        // Asked again with each append: a full disk is not to be filled and freed each time.
+        if try fileSystem.freeBytes(directory) < UInt64(segmentBytes) {
+            throw DiskError(.noSpace, "statfs", path)
+        }
         let file = try fileSystem.open(path, .create)
         do throws(DiskError) {
             try file.preallocate(UInt64(segmentBytes))

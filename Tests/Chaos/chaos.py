@@ -53,6 +53,7 @@ def usage():
     parser.add_argument("--faults", help="only these, with commas (default: all)")
     parser.add_argument("--rate", type=float, default=120, help="messages a second at most (default 120)")
     parser.add_argument("--calm", type=float, default=2, help="seconds between faults (default 2)")
+    parser.add_argument("--slow", type=float, default=1e9, help="print each fault's slowest message when it took this many seconds")
     parser.add_argument("--proxies", action="store_true", help="cut by proxies, not by network namespaces, also as root")
     parser.add_argument("--keep", action="store_true", help="keep the directory of a run that held")
     parser.add_argument("--bin", type=Path, default=ROOT / ".build/release", help="where the programs are")
@@ -145,6 +146,10 @@ class Run:
             self.say(
                 f"{kind}: {words}. From {start - self.began:.1f} to {healed - self.began:.1f}, whole {now - healed:.1f} s later; "
                 f"nothing acknowledged for {gaps[0]:.2f} s, in one conversation for {gaps[1]:.2f} s")
+            from history import describe
+            slowest = self.history.slowest(start)
+            if slowest and slowest.acknowledged - slowest.invoked > self.options.slow:
+                self.say(f"         slowest: {describe(slowest)}, {slowest.invoked - start:.2f} s after the fault began")
             await asyncio.sleep(self.options.calm)
 
     async def check(self):

@@ -137,6 +137,10 @@ class History:
                 if before and highest[before - 1].seq >= send.seq:
                     self.broken(f"later sent, earlier placed: {describe(send)} after {describe(highest[before - 1])}")
 
+    def slowest(self, start):
+        """The message that waited longest, of those that were acknowledged since `start`."""
+        return max((s for s in self.sends.values() if s.acknowledged > start), key=lambda s: s.acknowledged - s.invoked, default=None)
+
     def gaps(self, start, end):
         """Longest time without any acknowledgement, and without one in some conversation, in seconds."""
         def longest(times):
