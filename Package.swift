@@ -74,7 +74,13 @@ let package = Package(
         .executable(name: "magpie-dump", targets: ["MagpieDump"]),
         .executable(name: "magpie-load", targets: ["MagpieLoad"]),
         .executable(name: "magpie-bench", targets: ["MagpieBench"]),
+        .executable(name: "magpie-sim", targets: ["MagpieSim"]),
         .library(name: "MagpieClient", targets: ["MagpieClient"]),
+    ],
+    traits: [
+        .trait(
+            name: "PlantedBugs",
+            description: "Bugs that the simulator must catch; never in a product.")
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -164,6 +170,9 @@ let package = Package(
                 "Bytes", "Platform", "ChatModel", "WireProtocol", "MagpieClient", histogram,
                 nioCore, nioPosix, argumentParser,
             ], path: "Tools/MagpieLoad"),
+        tool(
+            "MagpieSim", ["Bytes", "Platform", "Simulation", argumentParser],
+            path: "Tools/MagpieSim"),
         tool("Tidy", [], path: "Tools/Tidy"),
         tool(
             "MagpieBench",
@@ -174,7 +183,15 @@ let package = Package(
             ] + peers.map { .byName(name: $0) }, path: "Benchmarks/MagpieBench"),
 
         // Tests
-        library("Simulation", ["Bytes", "Platform"], path: "Tests/Simulation"),
+        library(
+            "Simulation",
+            [
+                "Bytes", "Platform", "RaftCore", "ChatModel", "Secrets", "FanOut", "LSMTree",
+                "Replication", "ShardStore", "ChatEngine", "Session", "ChatNode",
+            ], path: "Tests/Simulation"),
+        tests(
+            "Simulation",
+            ["Bytes", "Platform", "ChatModel", "Replication", "Session", "ChatNode"]),
         tests("Platform", ["Bytes", "Simulation"]),
         tests("RaftCore", ["Bytes"], copies: ["Scenarios"]),
         tests("ChatModel", ["Bytes"], copies: ["Golden"]),

@@ -150,7 +150,7 @@ extension ChatQueries {
             let touch = FeedTouch(
                 conversation: conversation, change: head.change,
                 head: member.left?.seq ?? head.seq, m: member.left?.m ?? head.m,
-                leftSeq: member.left?.seq, isLarge: !isSmall(head))
+                leftSeq: Self.leftSeq(member), isLarge: !isSmall(head))
             touches.append(FeedWork.Touch(user: user, touch: touch))
         }
         return FeedWork(conversation: conversation, change: head.change, touches: touches)
@@ -182,5 +182,13 @@ extension ChatQueries {
             return true
         }
         return found
+    }
+
+    /// The entry with which a former member went.
+    private static func leftSeq(_ member: MemberRow) -> EntrySequence? {
+        #if PlantedBugs
+            if PlantedBug.returningFeed.isOn { return nil }
+        #endif
+        return member.left?.seq
     }
 }

@@ -1,3 +1,6 @@
+#if PlantedBugs
+    import Bytes
+#endif
 import ChatEngine
 import ChatModel
 import FanOut
@@ -224,7 +227,12 @@ final class ApplyLoop: @unchecked Sendable {
                     ? Configuration.decode(entry.payload) : nil)
             return
         }
-        let batch = try CommandBatch(decoding: entry.payload)
+        #if PlantedBugs
+            var batch = try CommandBatch(decoding: entry.payload)
+            if PlantedBug.localTime.isOn { batch.stampMs = clock.wallMilliseconds() }
+        #else
+            let batch = try CommandBatch(decoding: entry.payload)
+        #endif
         let place = Int(shard)
         let before = store.tree.snapshot()
         let outcome = try engines[place].apply(batch, view: before)

@@ -9,7 +9,7 @@ import RecordLog
 import Replication
 import Secrets
 package import Session
-import ShardStore
+package import ShardStore
 import Synchronization
 
 /// One node without a network: it owns the data directory and answers ``NodePort``.
@@ -38,7 +38,7 @@ package final class ChatNode: NodePort {
     package let meters: NodeMeters
     let configuration: NodeConfiguration
     let seams: NodeSeams
-    let store: ShardStore
+    package let store: ShardStore
     let blobs: BlobStore
     let signer: SignedLinks
     let mint: TokenMint

@@ -130,6 +130,10 @@ struct NodeOpening {
         options.replication.raft.unappliedBytesMax = NodeLimits.unappliedBytesMax
         options.replication.raft.electionTicks = 12
         options.replication.raft.heartbeatTicks = 2
+        #if PlantedBugs
+            // One entry a message, so that an old one can be counted before an own one is there.
+            if PlantedBug.commitOldTerm.isOn { options.replication.raft.messageBytesMax = 1 }
+        #endif
         options.replication.seed = superblock.incarnation
         options.replication.hasPeers = hasPeers
         return try ShardStore.open(

@@ -112,7 +112,15 @@ final class SnapshotSource: @unchecked Sendable {
         }
         let range = ranges[Int(cursor.range)]
         // Behind the last key: that key with a zero byte.
-        let lower = cursor.lastKey.isEmpty ? range.lower : cursor.lastKey + [0]
+        #if PlantedBugs
+            let isDropped =
+                PlantedBug.snapshotWithoutDedup.isOn
+                && cursor.keyspace == Keyspace.dedup.rawValue
+            let first = isDropped ? range.upper : range.lower
+        #else
+            let first = range.lower
+        #endif
+        let lower = cursor.lastKey.isEmpty ? first : cursor.lastKey + [0]
         do {
             let chunk = try export.snapshot.rows(
                 Keyspace(rawValue: cursor.keyspace), from: lower, to: range.upper,

@@ -1,3 +1,6 @@
+#if PlantedBugs
+    import Bytes
+#endif
 import Platform
 import SortedTable
 import Synchronization
@@ -91,6 +94,18 @@ extension Tree {
             let frozen = FrozenMemtable(
                 memtable: empty, lastSequence: newest, state: bytes, ingested: tables,
                 installed: installed)
+            #if PlantedBugs
+                if PlantedBug.unflushedInstall.isOn {
+                    // What was to be flushed first stays where writes go.
+                    let live = state.view.frozen.first?.memtable ?? fresh
+                    state.view = View(
+                        active: live, frozen: [frozen] + state.view.frozen.dropFirst(),
+                        keyspaces: state.view.keyspaces)
+                    state.openIngests[ingest.number] = nil
+                    published.store(newest, ordering: .releasing)
+                    return
+                }
+            #endif
             state.view = View(
                 active: fresh, frozen: [frozen] + state.view.frozen,
                 keyspaces: state.view.keyspaces)

@@ -1,3 +1,7 @@
+#if PlantedBugs
+    import Bytes
+#endif
+
 extension Replica {
     /// True when this replica leads and has committed an entry of its term: only then does it know
     /// everything that was decided before it.
@@ -37,7 +41,12 @@ extension Replica {
     /// by the first own entry after it. May end this replica's leadership.
     mutating func advanceCommit() {
         let reached = configuration.quorumIndex { progress[$0].match }
-        guard reached > commitIndex, log.term(at: reached) == term else { return }
+        #if PlantedBugs
+            let counts = log.term(at: reached) == term || PlantedBug.commitOldTerm.isOn
+        #else
+            let counts = log.term(at: reached) == term
+        #endif
+        guard reached > commitIndex, counts else { return }
         commitIndex = reached
         reads.settle(at: reached)
         carryOnChange()

@@ -1,3 +1,7 @@
+#if PlantedBugs
+    import Bytes
+#endif
+
 /// Reads without writing the log (ReadIndex; Ongaro's thesis, 6.4). A read may be answered from a
 /// state that has applied the commit index of when it was asked for, once it is known that this
 /// replica led then. See ``ReadQueue`` for how answers are matched.
@@ -9,7 +13,11 @@ extension Replica {
         guard reads.waiting < options.readsMax else { return .rejected(.overloaded) }
         // Without a commit in the own term, entries may be decided that this leader does not know
         // to be: such reads wait for the first.
-        let index = hasOwnTermCommit ? commitIndex : nil
+        #if PlantedBugs
+            let index = hasOwnTermCommit || PlantedBug.earlyRead.isOn ? commitIndex : nil
+        #else
+            let index = hasOwnTermCommit ? commitIndex : nil
+        #endif
         return .waiting(position: reads.join(index: index))
     }
 

@@ -1,3 +1,7 @@
+#if PlantedBugs
+    import Bytes
+#endif
+
 /// What of this replica is on its way to the disk, and what is there.
 ///
 ///     durableIndex ≤ writtenIndex ≤ log.lastIndex
@@ -83,6 +87,9 @@ extension Replica {
     /// Entries up to here are on this replica's disk.
     package var durableIndex: LogIndex { storage.durableIndex }
 
+    /// Term and vote as they are on disk.
+    package var durableHardState: HardState { storage.durableHardState }
+
     /// True when ``takeWrite()`` would give a write.
     package var hasWrite: Bool {
         hardState != storage.writtenHardState || storage.writtenIndex < log.lastIndex
@@ -141,6 +148,11 @@ extension Replica {
     /// they are on disk, otherwise with the write that carries them.
     mutating func sendWhenDurable(_ body: Message.Body, to peer: ReplicaID, term: Term? = nil) {
         let message = Message(from: id, to: peer, term: term ?? self.term, body: body)
+        #if PlantedBugs
+            if PlantedBug.earlyAcknowledgement.isOn, case .appendReply = body {
+                return outbox.append(message)
+            }
+        #endif
         if hasWrite {
             StorageState.hold(message, in: &storage.heldBack)
         } else if let last = storage.pending.indices.last {

@@ -84,6 +84,9 @@ struct GroupRecovery {
             if whole.hardState.term < whole.log.lastTerm {
                 whole.hardState = HardState(term: whole.log.lastTerm, vote: nil)
             }
+            #if PlantedBugs
+                if PlantedBug.forgetVote.isOn { whole.hardState.vote = nil }
+            #endif
             return whole
         }
     }

@@ -1,3 +1,6 @@
+#if PlantedBugs
+    import Bytes
+#endif
 import RaftCore
 import RecordLog
 
@@ -42,7 +45,16 @@ final class LogWriter: @unchecked Sendable {
     }
 
     /// The payload of the record that opens a segment.
-    func segmentHeader() -> [UInt8] { RaftLogFormat.encode(states) }
+    func segmentHeader() -> [UInt8] {
+        #if PlantedBugs
+            if PlantedBug.forgetReleasedVote.isOn {
+                var forgetful = states
+                for place in forgetful.indices { forgetful[place].hardState.vote = nil }
+                return RaftLogFormat.encode(forgetful)
+            }
+        #endif
+        return RaftLogFormat.encode(states)
+    }
 
     /// Performs a job: one append, one sync, then releases what the job made superfluous.
     func perform(_ job: LogJob) -> LogCompletion {

@@ -84,14 +84,16 @@ class Link:
             raise Gone(repr(error)) from error
         return future
 
-    async def answer(self, future):
+    async def answer(self, future, end):
+        """What is there by `end`."""
         try:
-            return await asyncio.wait_for(future, PATIENCE)
+            return await asyncio.wait_for(future, max(0.001, end - time.monotonic()))
         except TimeoutError as error:
             raise Gone("no answer") from error
 
     async def ask(self, frame):
-        return await self.answer(await self.post(frame))
+        end = time.monotonic() + PATIENCE
+        return await self.answer(await self.post(frame), end)
 
     async def close(self):
         """Never waits for the other side: it may be stopped."""
@@ -243,13 +245,18 @@ class Load:
             node = self.random.choice([n for n in NODES if n != self.avoided[me]])
             try:
                 link, _ = await Link.open(self.urls[node], node, user.token)
-            except Gone:
+            except Gone as error:
                 self.avoided[me] = node
                 self.history.count("connections refused")
+                for send in sends:
+                    send.answers.append((time.monotonic(), node, f"no connection: {error}"))
                 await asyncio.sleep(self.random.uniform(0.05, 0.3))
                 return None, sends
+            for send in sends:
+                if send.attempts:
+                    send.answers.append((time.monotonic(), node, "connected"))
         left, is_good = [], True
-        futures = []
+        futures, end = [], time.monotonic() + PATIENCE
         for send in sends:
             send.attempts += 1
             try:
@@ -260,7 +267,7 @@ class Load:
             try:
                 if future is None:
                     raise Gone("closed")
-                if not self.take(send, await link.answer(future), link.node):
+                if not self.take(send, await link.answer(future, end), link.node):
                     left.append(send)
                     is_good = False
             except Gone as error:

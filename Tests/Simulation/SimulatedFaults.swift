@@ -88,3 +88,12 @@ package struct DiskFault: Sendable {
         self.occurrence = occurrence
     }
 }
+
+/// Sees what a simulated disk takes and what is durable on it. Called inside the disk's lock: it
+/// must not call back.
+package protocol PlatterWatch: AnyObject, Sendable {
+    /// Bytes were written; they are in the cache.
+    func wrote(_ bytes: UnsafeRawBufferPointer, to path: String, inode: Int)
+    /// A file's bytes reached the platter.
+    func synced(inode: Int)
+}

@@ -61,6 +61,7 @@ final class SimulatedFile: File {
             let growth = position + source.count - (state.inodes[inode]?.size ?? 0)
             try checkSpace(growth, state, "pwrite")
             state.inodes[inode]?.write(source, at: position)
+            state.watch?.wrote(source, to: path, inode: inode)
         }
     }
 
@@ -72,7 +73,9 @@ final class SimulatedFile: File {
         }
         try fileSystem.perform(.sync, path, life: life, partly: partly) {
             (state) throws(DiskError) in
+            if let ending = state.lyingEnding, path.hasSuffix(ending) { return }
             state.inodes[inode]?.sync()
+            state.watch?.synced(inode: inode)
         }
     }
 

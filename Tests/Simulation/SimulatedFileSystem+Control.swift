@@ -65,6 +65,11 @@ extension SimulatedFileSystem {
         state.withLock { $0.hook = hook }
     }
 
+    /// Calls `tell` when a planned power cut strikes, on the thread of the operation.
+    package func onPowerCut(_ tell: (@Sendable () -> Void)?) {
+        state.withLock { $0.onPowerCut = tell.map { PowerCutHook(tell: $0) } }
+    }
+
     /// Adds a fault.
     package func inject(_ fault: DiskFault) {
         state.withLock { $0.faults.append(fault) }
@@ -75,9 +80,34 @@ extension SimulatedFileSystem {
         state.withLock { $0.faults = [] }
     }
 
+    /// Bytes of all files that have a name or a handle.
+    package var usedBytes: UInt64 { state.withLock { $0.usedBytes } }
+
     /// Bounds the bytes of all files; writes beyond fail with `.noSpace`.
     package func setCapacity(_ bytes: UInt64) {
         state.withLock { $0.capacity = bytes }
+    }
+
+    /// Syncs of files whose paths end so return at once and make nothing durable; an empty ending
+    /// means all files, and directories too. Nil: the disk is honest again.
+    package func setLying(about ending: String?) {
+        state.withLock { $0.lyingEnding = ending }
+    }
+
+    /// From now on `watch` sees what is written and what becomes durable.
+    package func watch(_ watch: (any PlatterWatch)?) {
+        state.withLock { $0.watch = watch }
+    }
+
+    /// Everything is gone, names and contents, as with a new disk. Not while a process runs on it.
+    package func wipe() {
+        state.withLock { state in
+            state.names = SimulatedNames()
+            state.inodes = [:]
+            state.locks = [:]
+            state.pendingCrash = nil
+            state.life += 1
+        }
     }
 
     // MARK: Looking in, and rot
@@ -138,6 +168,8 @@ extension SimulatedFileSystem {
             return (index, state.hook)
         }
         hook?(DiskEvent(index: index, operation: operation, path: path, bytes: bytes))
+        var isCut = false
+        defer { if isCut { tellPowerCut() } }
         // Kept beyond the lock: a handle that nobody gets closes itself, and closing locks.
         var made: Value?
         defer { withExtendedLifetime(made) {} }
@@ -157,6 +189,7 @@ extension SimulatedFileSystem {
                     }
                 }
                 Self.cutPower(&state)
+                isCut = true
                 throw DiskError(.closed, name, path)
             }
             if let reason = state.strike(operation, path) {
@@ -174,10 +207,17 @@ extension SimulatedFileSystem {
             made = value
             if planned {
                 Self.cutPower(&state)
+                isCut = true
                 throw DiskError(.closed, name, path)
             }
             return value
         }
+    }
+
+    /// Tells of a planned power cut, outside of the lock.
+    private func tellPowerCut() {
+        let hook = state.withLock { $0.onPowerCut }
+        hook?.tell()
     }
 
     private static func cutPower(_ state: inout State) {

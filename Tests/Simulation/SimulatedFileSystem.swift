@@ -25,6 +25,15 @@ package final class SimulatedFileSystem: FileSystem {
         var generator: SplitMix64
         var capacity = SimulatedFileSystem.unlimited
         var hook: (@Sendable (DiskEvent) -> Void)?
+        /// Syncs of files whose names end so return without doing anything.
+        var lyingEnding: String?
+        var watch: (any PlatterWatch)?
+        var onPowerCut: PowerCutHook?
+    }
+
+    // A closure in a struct: a mutex over a bare closure type wraps it anew at every access.
+    struct PowerCutHook: Sendable {
+        let tell: @Sendable () -> Void
     }
 
     /// The capacity at which nobody counts.
@@ -137,6 +146,7 @@ package final class SimulatedFileSystem: FileSystem {
             guard state.names.directories.contains(name) else {
                 throw DiskError(.notFound, "fsync", path)
             }
+            if state.lyingEnding == "" { return }
             state.names.sync(name)
             state.forgetUnreachable()
         }

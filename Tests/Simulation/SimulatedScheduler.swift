@@ -4,28 +4,64 @@ import Synchronization
 
 /// All lanes on the calling thread: which lane runs its next job is drawn from the seed, time is
 /// the simulated clock's. Two runs with one seed and the same inputs take the same steps.
+///
+/// A step costs the same whatever the number of lanes and timers: lanes that can run stand in a
+/// dense list, timers in a heap. A lane that waits for its disk (see ``SimulatedMachine``) or
+/// belongs to a paused machine stands in neither.
 package final class SimulatedScheduler: Scheduler {
-    typealias Job = @Sendable () -> Void
+    typealias Job = SimulatedTimers.Job
 
-    private struct LaneState {
-        let name: String
+    struct LaneState {
         let group: Int
-        var ready: [Job] = []
+        let isSlow: Bool
+        /// Jobs from `head` on; those before it were taken. What a job holds goes with the job, at
+        /// its end and outside of the lock: the last reference to something may submit a job.
+        var jobs: [Job?] = []
+        var head = 0
+        /// Its place in the list of lanes that can run.
+        var place: Int?
+        /// A timer stands for the end of its wait.
+        var isWaiting = false
         var isStopped = false
+
+        var isEmpty: Bool { head == jobs.count }
+
+        mutating func take() -> Job? {
+            let job = jobs[head]
+            jobs[head] = nil
+            head += 1
+            if head == jobs.count {
+                jobs.removeAll(keepingCapacity: true)
+                head = 0
+            }
+            return job
+        }
+
+        mutating func takeAll() -> [Job] {
+            defer {
+                jobs = []
+                head = 0
+            }
+            return jobs[head...].compactMap { $0 }
+        }
     }
 
-    private struct Timed {
-        let deadline: UInt64
-        let order: UInt64
-        let lane: Int
-        let job: Job
+    /// One machine's share.
+    struct GroupState {
+        var lanes: [Int] = []
+        var isPaused = false
+        /// Names of lanes that wait for the disk before every job begin with one of these.
+        var slowNames: [String] = []
+        var delay: LaneDelay?
+        var stalledUntil: UInt64 = 0
+        var driftPartsPerMillion: Int64 = 0
     }
 
-    private struct State {
+    struct State {
         var lanes: [LaneState] = []
-        var timed: [Timed] = []
-        var nextOrder: UInt64 = 0
-        var nextGroup = 1
+        var groups = [GroupState()]
+        var ready: [Int] = []
+        var timers = SimulatedTimers()
         var running: Int?
         var generator: SplitMix64
         var stepCount: UInt64 = 0
@@ -33,7 +69,7 @@ package final class SimulatedScheduler: Scheduler {
 
     /// The time that delays follow.
     package let clock: SimulatedClock
-    private let state: Mutex<State>
+    let state: Mutex<State>
 
     /// A scheduler without lanes.
     package init(seed: UInt64, clock: SimulatedClock = SimulatedClock()) {
@@ -45,11 +81,11 @@ package final class SimulatedScheduler: Scheduler {
         makeLane(name, group: 0)
     }
 
-    /// A scheduler for one simulated machine, whose lanes can be killed together.
+    /// A scheduler for one simulated machine, whose lanes can be killed and paused together.
     package func group() -> SimulatedMachine {
         let group = state.withLock { state in
-            defer { state.nextGroup += 1 }
-            return state.nextGroup
+            state.groups.append(GroupState())
+            return state.groups.count - 1
         }
         return SimulatedMachine(scheduler: self, group: group)
     }
@@ -58,24 +94,28 @@ package final class SimulatedScheduler: Scheduler {
     package var stepCount: UInt64 { state.withLock { $0.stepCount } }
 
     /// Nanoseconds of the clock at which the next timed job is due; nil when there is none.
-    package var nextDeadline: UInt64? { state.withLock { $0.timed.map(\.deadline).min() } }
+    package var nextDeadline: UInt64? { state.withLock { $0.timers.nextDeadline } }
 
     /// Runs one job that is ready; false when there is none.
     @discardableResult
     package func step() -> Bool {
         let now = clock.monotonicNanoseconds()
-        let next: (Int, Job)? = state.withLock { state in
-            Self.wakeDue(&state, now)
-            let lanes = state.lanes.indices.filter { !state.lanes[$0].ready.isEmpty }
-            if lanes.isEmpty { return nil }
-            let lane = lanes[Int(state.generator.next() % UInt64(lanes.count))]
+        let next: Job? = state.withLock { state in
+            while let timer = state.timers.popDue(now) { state.fire(timer, now) }
+            if state.ready.isEmpty { return nil }
+            let lane = state.ready[Int(state.generator.next() % UInt64(state.ready.count))]
+            let job = state.lanes[lane].take()
             state.running = lane
             state.stepCount += 1
-            return (lane, state.lanes[lane].ready.removeFirst())
+            if state.lanes[lane].isEmpty || state.lanes[lane].isSlow { state.makeUnready(lane) }
+            return job
         }
-        guard let (_, job) = next else { return false }
-        job()
-        state.withLock { $0.running = nil }
+        guard let next else { return false }
+        next()
+        state.withLock { state in
+            if let lane = state.running { state.wake(lane, clock.monotonicNanoseconds()) }
+            state.running = nil
+        }
         return true
     }
 
@@ -102,6 +142,19 @@ package final class SimulatedScheduler: Scheduler {
         runUntilIdle()
     }
 
+    /// Drops everything that would still happen: the world ends.
+    package func abandon() {
+        let dropped = state.withLock { state in
+            let jobs = state.lanes.indices.flatMap { lane in
+                state.lanes[lane].isStopped = true
+                state.makeUnready(lane)
+                return state.lanes[lane].takeAll()
+            }
+            return (jobs, state.timers.removeAll { _ in true })
+        }
+        withExtendedLifetime(dropped) {}
+    }
+
     static func nanoseconds(_ duration: Duration) -> UInt64 {
         let (seconds, attoseconds) = duration.components
         if seconds < 0 || attoseconds < 0 { return 0 }
@@ -111,9 +164,11 @@ package final class SimulatedScheduler: Scheduler {
 
     // MARK: Lanes
 
-    fileprivate func makeLane(_ name: String, group: Int) -> any Lane {
+    func makeLane(_ name: String, group: Int) -> any Lane {
         let index = state.withLock { state in
-            state.lanes.append(LaneState(name: name, group: group))
+            let isSlow = state.groups[group].slowNames.contains { name.hasPrefix($0) }
+            state.lanes.append(LaneState(group: group, isSlow: isSlow))
+            state.groups[group].lanes.append(state.lanes.count - 1)
             return state.lanes.count - 1
         }
         return SimulatedLane(scheduler: self, index: index)
@@ -123,57 +178,80 @@ package final class SimulatedScheduler: Scheduler {
         let now = clock.monotonicNanoseconds()
         state.withLock { state in
             if state.lanes[lane].isStopped { return }
-            guard let delay else { return state.lanes[lane].ready.append(job) }
-            let deadline = now &+ Self.nanoseconds(delay)
-            let order = state.nextOrder
-            state.nextOrder += 1
-            state.timed.append(Timed(deadline: deadline, order: order, lane: lane, job: job))
+            guard let delay else {
+                state.lanes[lane].jobs.append(job)
+                if state.running != lane { state.wake(lane, now) }
+                return
+            }
+            let drift = state.groups[state.lanes[lane].group].driftPartsPerMillion
+            let wait = Self.nanoseconds(delay)
+            // A clock that runs fast finds its timers due early.
+            let change = Int64(clamping: wait / 1_000_000) &* drift
+            let real = change >= 0 ? wait - min(wait, change.magnitude) : wait &+ change.magnitude
+            state.timers.add(lane, at: now &+ real, job)
         }
     }
 
     fileprivate func stop(_ lane: Int) {
-        let jobs: [Job] = state.withLock { state in
+        let (timers, jobs) = state.withLock { state -> ([SimulatedTimers.Timer], [Job]) in
             state.lanes[lane].isStopped = true
-            state.timed.removeAll { $0.lane == lane }
-            if state.running == lane { return [] }
-            defer { state.lanes[lane].ready = [] }
-            return state.lanes[lane].ready
-        }
-        for job in jobs { job() }
-    }
-
-    fileprivate func kill(group: Int) {
-        state.withLock { state in
-            for index in state.lanes.indices where state.lanes[index].group == group {
-                state.lanes[index].isStopped = true
-                state.lanes[index].ready = []
+            let timers = state.timers.removeAll { $0 == lane }
+            state.lanes[lane].isWaiting = false
+            if state.running == lane {
+                state.wake(lane, 0)
+                return (timers, [])
             }
-            state.timed.removeAll { state.lanes[$0.lane].group == group }
+            state.makeUnready(lane)
+            return (timers, state.lanes[lane].takeAll())
         }
-    }
-
-    private static func wakeDue(_ state: inout State, _ now: UInt64) {
-        let due = state.timed.filter { $0.deadline <= now }
-        if due.isEmpty { return }
-        state.timed.removeAll { $0.deadline <= now }
-        for timed in due.sorted(by: { ($0.deadline, $0.order) < ($1.deadline, $1.order) }) {
-            state.lanes[timed.lane].ready.append(timed.job)
+        withExtendedLifetime(timers) {
+            for job in jobs { job() }
         }
     }
 }
 
-/// The lanes of one simulated machine.
-package struct SimulatedMachine: Scheduler {
-    fileprivate let scheduler: SimulatedScheduler
-    fileprivate let group: Int
-
-    package func lane(_ name: String) -> any Lane {
-        scheduler.makeLane(name, group: group)
+extension SimulatedScheduler.State {
+    /// A timer came: its job joins its lane, or its lane's wait is over.
+    mutating func fire(_ timer: SimulatedTimers.Timer, _ now: UInt64) {
+        if let job = timer.job {
+            lanes[timer.lane].jobs.append(job)
+            wake(timer.lane, now)
+            return
+        }
+        let group = groups[lanes[timer.lane].group]
+        // The disk stalled while the lane waited for it.
+        if group.stalledUntil > now { return timers.add(timer.lane, at: group.stalledUntil, nil) }
+        lanes[timer.lane].isWaiting = false
+        if !group.isPaused { makeReady(timer.lane) }
     }
 
-    /// Drops all its jobs and refuses further ones, as a crash does.
-    package func kill() {
-        scheduler.kill(group: group)
+    /// Lets a lane that has jobs run, at once or when its disk is done.
+    mutating func wake(_ lane: Int, _ now: UInt64) {
+        let state = lanes[lane]
+        if state.isEmpty || state.place != nil || state.isWaiting { return }
+        let group = groups[state.group]
+        if group.isPaused { return }
+        guard state.isSlow, !state.isStopped, let delay = group.delay else {
+            return makeReady(lane)
+        }
+        lanes[lane].isWaiting = true
+        timers.add(lane, at: max(now &+ delay.draw(&generator), group.stalledUntil), nil)
+    }
+
+    mutating func makeReady(_ lane: Int) {
+        if lanes[lane].isEmpty || lanes[lane].place != nil { return }
+        lanes[lane].place = ready.count
+        ready.append(lane)
+    }
+
+    mutating func makeUnready(_ lane: Int) {
+        guard let place = lanes[lane].place else { return }
+        lanes[lane].place = nil
+        let last = ready.removeLast()
+        if place < ready.count {
+            ready[place] = last
+            lanes[last].place = place
+        }
     }
 }
 

@@ -67,7 +67,15 @@ struct LogInspector {
     /// `log verify`: every record, and the links between the segments.
     func verify(_ path: String) throws {
         var byDirectory: [(directory: String, segments: [Segment])] = []
-        for path in try paths(path) {
+        let all = try paths(path)
+        let reusable = try Set(segmentsForReuse(all))
+        for path in all {
+            if reusable.contains(path) {
+                report.add(
+                    "reusable", "for reuse: \(path): no part of the log any more",
+                    [("file", .text(path))])
+                continue
+            }
             let segment = try read(path, announces: false) { _, type, payload in
                 guard type < RecordFormat.releaseType else { return }
                 _ = try RaftLogFormat.decode(type: type, payload)
@@ -80,6 +88,42 @@ struct LogInspector {
             }
         }
         for (_, segments) in byDirectory { verifyChain(segments) }
+    }
+
+    /// Segments below what the newest living one says was released: they wait to be written anew,
+    /// and may be wiped in part. Recovery never looks at them.
+    private func segmentsForReuse(_ paths: [String]) throws -> [String] {
+        var floors: [String: UInt64] = [:]
+        for path in paths.reversed() {
+            let directory = Places.directory(path)
+            guard floors[directory] == nil, let floor = try floor(of: path) else { continue }
+            floors[directory] = floor
+        }
+        return paths.filter { path in
+            guard let id = Places.id(Places.name(path), ending: ".log"),
+                let floor = floors[Places.directory(path)]
+            else { return false }
+            return id < floor
+        }
+    }
+
+    /// Below which segment the log was released, as a segment says last; nil when it never came to
+    /// life or can't be read that far.
+    private func floor(of path: String) throws -> UInt64? {
+        guard let id = Places.id(Places.name(path), ending: ".log") else { return nil }
+        let file = try places.fileSystem.open(path, .read)
+        defer { file.close() }
+        var floor: UInt64?
+        _ = try? RecordFileReader.readAll(file, id: id) {
+            (_, type, payload) throws(LogError) in
+            if type == RecordFormat.segmentHeaderType {
+                floor = (try? Header(payload))?.first
+            } else if type == RecordFormat.releaseType, payload.count == 8 {
+                let raw = payload.loadUnaligned(as: UInt64.self)
+                floor = max(floor ?? 0, UInt64(littleEndian: raw))
+            }
+        }
+        return floor
     }
 
     private func paths(_ path: String) throws -> [String] {
