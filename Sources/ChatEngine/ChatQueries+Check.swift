@@ -3,8 +3,8 @@ package import ChatModel
 /// What must be true between rows of different partitions once all work is done. The simulator asks
 /// at the end of a run.
 extension ChatQueries {
-    /// The first of a user's feed rows that does not agree with its conversation, in words; nil when
-    /// all do. True for small conversations whose dirty marks were all worked off.
+    /// The first of a user's feed rows that does not agree with its conversation, in words; nil
+    /// when all do. True for small conversations whose dirty marks were all worked off.
     package func feedProblem(of user: UserID) throws -> String? {
         var problem: String?
         try scanFeed(of: user) { conversation, leftSeq in

@@ -38,6 +38,7 @@ package final class ChatNode: NodePort {
     package let meters: NodeMeters
     let configuration: NodeConfiguration
     let seams: NodeSeams
+    /// Rows and log; for checkers, which look while nothing runs.
     package let store: ShardStore
     let blobs: BlobStore
     let signer: SignedLinks

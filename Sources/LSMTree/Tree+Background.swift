@@ -1,6 +1,4 @@
-#if PlantedBugs
-    import Bytes
-#endif
+import Bytes
 import Platform
 import SortedTable
 import Synchronization

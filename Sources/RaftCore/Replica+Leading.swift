@@ -1,6 +1,4 @@
-#if PlantedBugs
-    import Bytes
-#endif
+import Bytes
 
 extension Replica {
     /// True when this replica leads and has committed an entry of its term: only then does it know

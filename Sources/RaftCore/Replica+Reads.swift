@@ -1,6 +1,4 @@
-#if PlantedBugs
-    import Bytes
-#endif
+import Bytes
 
 /// Reads without writing the log (ReadIndex; Ongaro's thesis, 6.4). A read may be answered from a
 /// state that has applied the commit index of when it was asked for, once it is known that this

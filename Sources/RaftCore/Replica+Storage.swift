@@ -1,6 +1,4 @@
-#if PlantedBugs
-    import Bytes
-#endif
+import Bytes
 
 /// What of this replica is on its way to the disk, and what is there.
 ///

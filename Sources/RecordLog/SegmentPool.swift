@@ -23,7 +23,6 @@ final class SegmentPool: Sendable {
         var failure: DiskError?
     }
 
-
     private static let fillBytes = 1 << 20
     /// Wiped of a reused file in any case: the block where its new header goes.
     private static let firstBlockBytes = 4096

@@ -117,7 +117,8 @@ package final class ShardStore: @unchecked Sendable {
     /// - Parameters:
     ///   - shards: the shards placed here.
     ///   - isOwn: true for replica ids that this node ever had. Tables of a former incarnation,
-    ///     whose log could not be trusted any more, are a start for the present one: rows are decided.
+    ///     whose log could not be trusted any more, are a start for the present one: rows are
+    ///     decided.
     ///   - completed: called on the log's lane; hand it to `replicator.completed` on the consensus
     ///     lane.
     ///   - installed: called on a lane of the tree when a cut is durable; hand its positions to

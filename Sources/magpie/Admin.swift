@@ -186,8 +186,8 @@ extension Admin {
             abstract: "Add a node to the cluster.",
             discussion: """
                 Start the new node with a configuration file that names all nodes, itself \
-                included; it waits until this command tells the others. It gets every shard's state, and \
-                then votes.
+                included; it waits until this command tells the others. It gets every shard's \
+                state, and then votes.
 
                 Example:
                   magpie admin add-node --node 4 --peer db4:9080 --node-url https://db4:8080
@@ -223,8 +223,8 @@ extension Admin {
             abstract: "Put a new machine in the place of a lost node, under the same number.",
             discussion: """
                 The new machine starts with an empty data directory and the same number; this \
-                tells the others where it is now. When only the disk was lost and the addresses are the \
-                same, nothing need be said: start the node with an empty directory.
+                tells the others where it is now. When only the disk was lost and the addresses \
+                are the same, nothing need be said: start the node with an empty directory.
                 """)
         @OptionGroup var target: Target
         @Option(help: "The node's number.") var node: UInt16

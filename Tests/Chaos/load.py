@@ -352,10 +352,10 @@ class Load:
                 self.history.count("reads refused")
                 continue
             self.history.count("reads")
-            seqs = [int(e["seq"]) for e in page["entries"]]
+            seqs = [int(e["seq"]) for e in page.get("entries", [])]
             if not seqs or seqs != list(range(seqs[0], seqs[0] + len(seqs))):
                 self.history.broken(f"node {node} gives a page with holes: {seqs}")
-            for entry in page["entries"]:
+            for entry in page.get("entries", []):
                 self.history.observe(conversation, entry, f"a page of node {node}")
             if seqs[-1] < floor:
                 self.history.broken(f"node {node} read {conversation} up to {seqs[-1]}; {floor} was there before")
@@ -367,10 +367,10 @@ class Load:
         while True:
             path = f"/v1/conversations/{conversation}/entries?after={after}&limit=200"
             page = await self.insist("GET", path, token=token, node=node)
-            entries += page["entries"]
-            if not page["entries"] or not page.get("more"):
+            entries += page.get("entries", [])
+            if not page.get("entries") or not page.get("more"):
                 return entries
-            after = int(page["entries"][-1]["seq"])
+            after = int(entries[-1]["seq"])
 
 
 def frame(send):
@@ -454,10 +454,16 @@ class Listener:
             self.behind[conversation] = max(self.behind.get(conversation, 0), seq)
 
     async def pull(self, link, conversation):
-        answer = await link.ask({"pull": {"conversation": conversation, "after": self.have[conversation], "limit": 200}})
+        after, head = self.have[conversation], self.behind[conversation]
+        if after >= head:
+            return  # streamed meanwhile
+        answer = await link.ask({"pull": {"conversation": conversation, "after": after, "limit": 200}})
         if "page" not in answer:
             raise Gone(str(answer)[:120])
-        for entry in answer["page"]["entries"]:
+        entries, more = answer["page"].get("entries", []), answer["page"].get("more", False)
+        if not entries or (not more and int(entries[-1]["seq"]) < head):
+            self.history.broken(f"node {self.node} spoke of seq {head} of {conversation}, and a pull after {after} gives {len(entries)} entries")
+        for entry in entries:
             self.history.observe(conversation, entry, f"a pull at node {self.node}")
             if int(entry["seq"]) == self.have[conversation] + 1:
                 self.have[conversation] += 1

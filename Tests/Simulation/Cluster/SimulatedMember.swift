@@ -58,7 +58,8 @@ package final class SimulatedMember: @unchecked Sendable {
     /// True while a start may fail for want of a good disk.
     var isDiskTroubled: Bool { world.nowMs < troubleUntilMs }
 
-    /// True while rot lies on its disk, or it has not come back from the loss of its data.
+    /// True while rot lies on its disk, or it does not yet vote everywhere after the loss of its
+    /// data: until then the others must not lose anybody.
     var isUnsound: Bool {
         isDamaged || rottenPath.map { disk.contents($0) != nil } ?? false
     }
@@ -142,7 +143,6 @@ package final class SimulatedMember: @unchecked Sendable {
         guard life == lives, phase == .starting else { return }
         phase = .ready
         if isEmpty { world.marks.reach(.rejoinedEmpty) }
-        isDamaged = false
         isEmpty = false
         world.trace.note(.ready, UInt64(number), lives)
     }

@@ -44,6 +44,7 @@ extension SimulatedWorld {
             member.quietProbes = 0
             return
         }
+        if member.isDamaged, member.isServing, votesEverywhere(store) { member.isDamaged = false }
         if store.tree.memtableBytes > options.memtableBytesMax {
             verdict.fail(
                 .bounds,
@@ -108,6 +109,14 @@ extension SimulatedWorld {
     }
 
     // MARK: Wholeness
+
+    /// True when a node's replicas are voters of all shards, as they know it.
+    private func votesEverywhere(_ store: ShardStore) -> Bool {
+        shards.allSatisfy { shard in
+            guard let status = store.replicator.status(of: shard) else { return false }
+            return status.configuration.voters.contains(status.replica)
+        }
+    }
 
     /// True when every member serves and is a voter of every shard, with nobody else beside: then
     /// one of them may lose its disk.

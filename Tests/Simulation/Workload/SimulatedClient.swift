@@ -102,8 +102,8 @@ final class SimulatedClient: @unchecked Sendable {
         }
     }
 
-    /// Reads the end of some room, whatever else is going on: a stale read shows only in the moments
-    /// after an election, so there must be many.
+    /// Reads the end of some room, whatever else is going on: a stale read shows only in the
+    /// moments after an election, so there must be many.
     private func glance() {
         world.later(ms: 1 + world.around(ms: world.options.thinkMs)) { [self] in
             if !isDraining, let room = world.pick(rooms) { readNewest(room, limit: 5) }
