@@ -67,6 +67,8 @@ enum ClusterLimits {
     static let replicasMax = 5
     /// Ticks that a proposal waits for a leader or a decision: 5 s, then its outcome is unknown.
     static let proposalTicks: UInt64 = 100
+    /// Ticks that a batch may be under way to a node that no longer leads its shard: 300 ms.
+    static let strayTicks: UInt64 = 6
     /// Ticks that a read waits for its shards: 5 s.
     static let readTicks: UInt64 = 100
     /// Ticks that a question to a leader may stay without an answer before it is put again: 1 s.

@@ -22,8 +22,16 @@ struct Forwarding {
     }
 
     var sent: [UInt64: Sent] = [:]
-    /// Where a shard's batches under way were sent, and how many they are.
-    var flights: [GroupID: (node: NodeNumber, count: Int)] = [:]
+    /// A shard's batches under way.
+    struct Flight {
+        let node: NodeNumber
+        var count: Int
+        /// Ticks since another node leads the shard.
+        var strayTicks: UInt64 = 0
+    }
+
+    /// Where each shard's batches under way were sent.
+    var flights: [GroupID: Flight] = [:]
     var parked: [Parked] = []
     var parkedBytes = 0
     var nextRequest: UInt64 = 0
@@ -37,9 +45,8 @@ struct Forwarding {
 
     mutating func take(_ request: UInt64) -> Sent? {
         guard let item = sent.removeValue(forKey: request) else { return nil }
-        if let flight = flights[item.shard] {
-            flights[item.shard] = flight.count > 1 ? (flight.node, flight.count - 1) : nil
-        }
+        flights[item.shard]?.count -= 1
+        if flights[item.shard]?.count == 0 { flights[item.shard] = nil }
         return item
     }
 }
@@ -91,8 +98,7 @@ extension ConsensusLoop {
             if cluster.send(.propose(batch), to: node) {
                 forwarding.sent[batch.request] = Forwarding.Sent(
                     shard: shard, node: node, proposals: part, deadline: deadline)
-                let count = forwarding.flights[shard]?.count ?? 0
-                forwarding.flights[shard] = (node, count + 1)
+                forwarding.flights[shard, default: .init(node: node, count: 0)].count += 1
             } else {
                 return park(Array(proposals[first...]), of: shard, deadline: deadline)
             }
@@ -149,8 +155,30 @@ extension ConsensusLoop {
         }
     }
 
+    /// What was sent to a node that does not lead its shard any more may never be answered, if that
+    /// node is paused or cut off: it must not hold up what comes after it. A moment is left for
+    /// answers on their way, as after a leadership that was handed over.
+    private func giveUpStrays() {
+        for shard in forwarding.flights.keys.sorted() {
+            guard let flight = forwarding.flights[shard] else { continue }
+            let isLed = replicator.status(of: shard)?.role == .leader
+            let leader = isLed ? cluster.node : leaderNode(of: shard)
+            guard let leader, leader != flight.node else {
+                forwarding.flights[shard]?.strayTicks = 0
+                continue
+            }
+            forwarding.flights[shard]?.strayTicks += 1
+            guard flight.strayTicks >= ClusterLimits.strayTicks else { continue }
+            for request in forwarding.sent.keys.sorted()
+            where forwarding.sent[request]?.shard == shard {
+                giveUp(forwarding.take(request)?.proposals ?? [])
+            }
+        }
+    }
+
     /// Tries what is parked again, and ends what waited too long.
     func expireForwarded() {
+        giveUpStrays()
         if !forwarding.parked.isEmpty {
             let parked = forwarding.parked
             forwarding.parked = []

@@ -110,6 +110,8 @@ final class ConsensusLoop: @unchecked Sendable {
     var pending: [GroupID: [LogIndex: [Pending]]] = [:]
     /// Entries whose waiters give up at a tick, in that order.
     var deadlines: [(tick: UInt64, shard: GroupID, index: LogIndex)] = []
+    /// The term of the newest decided entry of each shard.
+    private var decidedTerms: [GroupID: Term] = [:]
     var isStopped = false
     var tickCount: UInt64 = 0
     /// When the log's turn under way began.
@@ -335,6 +337,10 @@ final class ConsensusLoop: @unchecked Sendable {
 
     private func decide(_ committed: CommittedEntry) -> DecidedEntry {
         let entry = committed.entry
+        if entry.term > decidedTerms[committed.group, default: 0] {
+            decidedTerms[committed.group] = entry.term
+            refuseOvertaken(committed.group, by: entry)
+        }
         var waiters: [DecidedEntry.Waiters] = []
         for mine in pending[committed.group]?.removeValue(forKey: entry.index) ?? [] {
             #if PlantedBugs
@@ -350,6 +356,18 @@ final class ConsensusLoop: @unchecked Sendable {
             }
         }
         return DecidedEntry(shard: committed.group, entry: entry, waiters: waiters)
+    }
+
+    /// An entry of a new term is decided: what an older term had behind it never will be.
+    private func refuseOvertaken(_ shard: GroupID, by entry: RaftCore.Entry) {
+        for index in (pending[shard] ?? [:]).keys.sorted() where index > entry.index {
+            let waiting = pending[shard]?[index] ?? []
+            let left = waiting.filter { $0.term >= entry.term }
+            pending[shard]?[index] = left.isEmpty ? nil : left
+            for mine in waiting where mine.term < entry.term {
+                for answer in mine.waiters.answers { answer(.failure(Self.error(.notLeader))) }
+            }
+        }
     }
 
     /// Those who waited too long are told that nobody knows.

@@ -20,6 +20,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from cluster import NODES, Cluster, can_mount
+from faults import KINDS, Faults
+from history import History, describe
+from network import Namespaces, Proxies
+
 ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv-chaos"
 WEBSOCKETS = "websockets==15.0.1"
@@ -44,7 +49,6 @@ def require_websockets():
 
 
 def usage():
-    from faults import KINDS
     parser = argparse.ArgumentParser(
         prog="Tools/chaos", description="Harms a cluster of three real processes under load, and checks that nothing is lost.",
         epilog=f"Faults: {', '.join(KINDS)}.")
@@ -71,11 +75,7 @@ class Run:
     """One run: cluster, load, faults, verdict."""
 
     def __init__(self, options, directory):
-        from cluster import NODES, Cluster, can_mount
-        from faults import Faults
-        from history import History
-        from load import Load
-        from network import Namespaces, Proxies
+        from load import Load  # needs websockets, which may have to be installed first
         self.options, self.directory = options, directory
         self.random = random.Random(options.seed)
         lack = "--proxies" if options.proxies else Namespaces.missing()
@@ -146,7 +146,6 @@ class Run:
             self.say(
                 f"{kind}: {words}. From {start - self.began:.1f} to {healed - self.began:.1f}, whole {now - healed:.1f} s later; "
                 f"nothing acknowledged for {gaps[0]:.2f} s, in one conversation for {gaps[1]:.2f} s")
-            from history import describe
             slowest = self.history.slowest(start)
             if slowest and slowest.acknowledged - slowest.invoked > self.options.slow:
                 self.say(f"         slowest: {describe(slowest)}, {slowest.invoked - start:.2f} s after the fault began")

@@ -131,7 +131,11 @@ package final class SimulatedMember: @unchecked Sendable {
 
     private func notice(_ text: String) {
         world.trace.note("node \(number) says: \(text)")
-        if text.hasSuffix("this node is rebuilt from its peers") { world.marks.reach(.rotRebuilt) }
+        if text.hasSuffix("this node is rebuilt from its peers") {
+            // The rot was found: what it hit is gone, and the node begins anew.
+            isDamaged = true
+            world.marks.reach(.rotRebuilt)
+        }
         if text.hasPrefix("shard "), text.contains(" is here, up to") {
             world.marks.reach(.snapshotInstalled)
         }
