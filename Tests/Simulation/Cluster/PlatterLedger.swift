@@ -10,6 +10,8 @@ final class PlatterLedger: PlatterWatch {
     private struct State {
         var cached: [Int: [UInt64]] = [:]
         var durable: Set<UInt64> = []
+        /// What was durable on a disk that was lost since.
+        var lost: Set<UInt64> = []
     }
 
     private static let opening: [UInt8] = [0x7B, 0x23, 0x7E]
@@ -58,11 +60,16 @@ final class PlatterLedger: PlatterWatch {
 
     /// The disk is a new one.
     func wiped() {
-        state.withLock { $0 = State() }
+        state.withLock { state in
+            state = State(lost: state.lost.union(state.durable))
+        }
     }
 
-    /// True when the message is on the platter.
-    func holds(_ number: UInt64) -> Bool {
-        state.withLock { $0.durable.contains(number % 1_000_000) }
+    /// True when the message is on the platter, or was until the disk was lost: it may be decided
+    /// before that and acknowledged after, when the node that was asked has applied it.
+    func held(_ number: UInt64) -> Bool {
+        state.withLock { state in
+            state.durable.contains(number % 1_000_000) || state.lost.contains(number % 1_000_000)
+        }
     }
 }

@@ -121,10 +121,11 @@ final class SimulatedWorld: @unchecked Sendable {
 
     // MARK: Durability
 
-    /// A message was acknowledged at its first try: it stands on a majority of platters now.
+    /// A message was acknowledged at its first try: it stands on a majority of platters, those
+    /// that were lost since it was decided included.
     func checkPlatters(_ request: SendRequest, _ sent: Sent) {
         guard case .message = request.body, !sent.isDuplicate else { return }
-        let copies = members.filter { $0.platters.holds(request.number) }.map(\.number)
+        let copies = members.filter { $0.platters.held(request.number) }.map(\.number)
         if copies.count >= majority { return }
         verdict.fail(
             .durability,
