@@ -103,18 +103,22 @@ extension SimulatedWorld {
             return "shard \(shard): \(status.role) in term \(status.term), commit "
                 + "\(status.commitIndex), applied \(status.appliedIndex), durable "
                 + "\(status.durableIndex), last \(status.lastIndex), base \(status.baseIndex), "
-                + "voters \(status.configuration.voters.map { $0 >> 48 }), learners "
+                + "voters \(status.configuration.voters.map { $0 >> 48 }), "
+                + "outgoing \(status.configuration.outgoing.map { $0 >> 48 }), learners "
                 + "\(status.configuration.learners.map { $0 >> 48 })"
         }.joined(separator: "\n             ")
     }
 
     // MARK: Wholeness
 
-    /// True when a node's replicas are voters of all shards, as they know it.
+    /// True when a node's replicas are voters of all shards, and that is decided: while a joint
+    /// configuration holds, the replica that is being replaced counts too.
     private func votesEverywhere(_ store: ShardStore) -> Bool {
         shards.allSatisfy { shard in
-            guard let status = store.replicator.status(of: shard) else { return false }
-            return status.configuration.voters.contains(status.replica)
+            guard let replica = store.replicator.replica(of: shard) else { return false }
+            let configuration = replica.configuration
+            return configuration.voters.contains(replica.id) && !configuration.isJoint
+                && replica.configuration(at: replica.commitIndex) == configuration
         }
     }
 
