@@ -218,20 +218,20 @@ final class Nemesis: @unchecked Sendable {
                 member.machine?.setDiskDelay(usual)
             }
         case .syncFails:
-            member.troubleUntilMs = world.nowMs + lasting
+            member.troubleUntilMs = max(member.troubleUntilMs, world.nowMs + lasting)
             disk.inject(DiskFault([.sync, .syncDirectory], .inputOutput, .after(world.draw(20))))
             world.later(ms: lasting) { disk.clearFaults() }
             world.trace.note(.diskFault, number, 1)
             world.marks.reach(.syncFailed)
         case .writeFails:
-            member.troubleUntilMs = world.nowMs + lasting
+            member.troubleUntilMs = max(member.troubleUntilMs, world.nowMs + lasting)
             disk.inject(DiskFault([.write], .inputOutput, .after(world.draw(20))))
             world.later(ms: lasting) { disk.clearFaults() }
             world.trace.note(.diskFault, number, 2)
             world.marks.reach(.writeFailed)
         case .readFails:
             disk.inject(DiskFault([.read], .inputOutput, .chance(2_000)))
-            member.troubleUntilMs = world.nowMs + lasting
+            member.troubleUntilMs = max(member.troubleUntilMs, world.nowMs + lasting)
             world.later(ms: lasting) { disk.clearFaults() }
             world.trace.note(.diskFault, number, 3)
             world.marks.reach(.readFailed)
@@ -239,7 +239,7 @@ final class Nemesis: @unchecked Sendable {
             disk.setCapacity(disk.usedBytes + UInt64(world.draw(100_000)))
             world.trace.note(.diskFull, number)
             world.marks.reach(.diskFull)
-            member.troubleUntilMs = world.nowMs + lasting
+            member.troubleUntilMs = max(member.troubleUntilMs, world.nowMs + lasting)
             world.later(ms: lasting) { [self] in
                 disk.setCapacity(SimulatedFileSystem.unlimited)
                 world.trace.note(.diskRoom, number)
