@@ -5,6 +5,11 @@ import Replication
 import Session
 
 /// Commands on their way to other nodes, and those that wait until somebody leads their shard.
+///
+/// One user's commands stay in order while leaders change. Batches of a shard go to one node at a
+/// time: those under way together are a *flight*. When one of a flight is refused, the leader
+/// refuses the rest, and nothing goes anywhere before the whole flight has come back: a later batch
+/// must not be taken by a node that refused an earlier one a moment before it came to lead.
 struct Forwarding {
     /// Sent to a leader that has not said yet what became of it.
     struct Sent {
@@ -16,31 +21,41 @@ struct Forwarding {
 
     /// Waits for a leader.
     struct Parked {
-        let shard: GroupID
         let proposals: [Proposal]
         let deadline: UInt64
     }
 
-    var sent: [UInt64: Sent] = [:]
     /// A shard's batches under way.
     struct Flight {
+        /// The first one's request.
+        let name: UInt64
         let node: NodeNumber
-        var count: Int
+        var count = 0
         /// Ticks since another node leads the shard.
         var strayTicks: UInt64 = 0
     }
 
+    /// A node's flight of which a batch was refused here.
+    struct RefusedFlight: Hashable {
+        let node: NodeNumber
+        let shard: GroupID
+    }
+
+    var sent: [UInt64: Sent] = [:]
     /// Where each shard's batches under way were sent.
     var flights: [GroupID: Flight] = [:]
-    var parked: [Parked] = []
+    /// What waits, in order.
+    var parked: [GroupID: [Parked]] = [:]
     var parkedBytes = 0
     var nextRequest: UInt64 = 0
+    /// The newest flight of each node and shard that was refused here.
+    var refused: [RefusedFlight: UInt64] = [:]
 
     /// True when a shard's commands must wait behind earlier ones, which wait themselves or are
-    /// under way to another node: one user's commands stay in order while leaders change.
+    /// under way to another node.
     func mustQueue(_ shard: GroupID, for node: NodeNumber) -> Bool {
         if let flight = flights[shard], flight.node != node { return true }
-        return !parked.isEmpty && parked.contains { $0.shard == shard }
+        return parked[shard] != nil
     }
 
     mutating func take(_ request: UInt64) -> Sent? {
@@ -49,12 +64,23 @@ struct Forwarding {
         if flights[item.shard]?.count == 0 { flights[item.shard] = nil }
         return item
     }
+
+    /// Takes what waits for a shard, to be tried or ended.
+    mutating func takeParked(_ shard: GroupID) -> [Parked] {
+        let items = parked.removeValue(forKey: shard) ?? []
+        for item in items { parkedBytes -= Self.bytes(item.proposals) }
+        return items
+    }
+
+    static func bytes(_ proposals: [Proposal]) -> Int {
+        proposals.reduce(0) { $0 + $1.command.count }
+    }
 }
 
 extension ConsensusLoop {
     /// The node that leads a shard, as far as this one knows and can reach it.
     func leaderNode(of shard: GroupID) -> NodeNumber? {
-        guard let leader = replicator.status(of: shard)?.leader else { return nil }
+        guard let leader = replicator.leader(of: shard) else { return nil }
         let node = ReplicaName.node(of: leader)
         return cluster.peer(node)?.isConnected == true ? node : nil
     }
@@ -65,10 +91,11 @@ extension ConsensusLoop {
         var mine: [Proposal] = []
         for unit in units {
             switch unit.source {
-            case .node(let node, let request): reply(request, .notLeader, to: node)
+            case .node(let origin): refuse(origin, of: shard, .notLeader)
             case .here(let proposals): mine += proposals
             }
         }
+        if mine.isEmpty { return }
         let deadline = tickCount + ClusterLimits.proposalTicks
         if let node = leaderNode(of: shard), !forwarding.mustQueue(shard, for: node) {
             send(mine, of: shard, to: node, deadline: deadline)
@@ -92,13 +119,16 @@ extension ConsensusLoop {
             }
             let part = Array(proposals[first..<next])
             forwarding.nextRequest += 1
+            let request = forwarding.nextRequest
+            let flight = forwarding.flights[shard] ?? .init(name: request, node: node)
             let batch = PeerFrame.ForwardedBatch(
-                request: forwarding.nextRequest, shard: shard, epoch: cluster.epoch,
+                request: request, flight: flight.name, shard: shard, epoch: cluster.epoch,
                 commands: part.map(\.command))
             if cluster.send(.propose(batch), to: node) {
-                forwarding.sent[batch.request] = Forwarding.Sent(
+                forwarding.sent[request] = Forwarding.Sent(
                     shard: shard, node: node, proposals: part, deadline: deadline)
-                forwarding.flights[shard, default: .init(node: node, count: 0)].count += 1
+                forwarding.flights[shard] = flight
+                forwarding.flights[shard]?.count += 1
             } else {
                 return park(Array(proposals[first...]), of: shard, deadline: deadline)
             }
@@ -114,14 +144,14 @@ extension ConsensusLoop {
 
     private func park(_ proposals: [Proposal], of shard: GroupID, deadline: UInt64) {
         if proposals.isEmpty { return }
-        let bytes = proposals.reduce(0) { $0 + $1.command.count }
+        let bytes = Forwarding.bytes(proposals)
         guard forwarding.parkedBytes + bytes <= NodeLimits.proposalBytesMax else {
             for proposal in proposals { proposal.answer(.failure(ChatNode.overloaded)) }
             return
         }
         forwarding.parkedBytes += bytes
-        forwarding.parked.append(
-            Forwarding.Parked(shard: shard, proposals: proposals, deadline: deadline))
+        forwarding.parked[shard, default: []].append(
+            Forwarding.Parked(proposals: proposals, deadline: deadline))
     }
 
     /// Takes what another node's leader said of a forwarded batch.
@@ -131,7 +161,7 @@ extension ConsensusLoop {
         case .accepted(let index, let term, let offset):
             let answers = sent.proposals.map(\.answer)
             // Applied already: its results went by, and nobody can tell them any more.
-            guard index > (replicator.replica(of: sent.shard)?.handedOut ?? 0) else {
+            guard index > (replicator.handedOut(sent.shard)) else {
                 for answer in answers { answer(.failure(Self.unknownOutcome)) }
                 return
             }
@@ -140,6 +170,29 @@ extension ConsensusLoop {
         case .overloaded, .tooLarge:
             for proposal in sent.proposals { proposal.answer(.failure(Self.error(outcome))) }
         }
+    }
+
+    /// Takes a batch that a node sent, to be proposed here; nil when it is refused.
+    func takeForwarded(_ batch: PeerFrame.ForwardedBatch, from node: NodeNumber) -> Unit? {
+        let origin = Unit.Origin(node: node, request: batch.request, flight: batch.flight)
+        let refused = forwarding.refused[.init(node: node, shard: batch.shard)]
+        guard batch.epoch >= cluster.epoch, refused != batch.flight else {
+            refuse(origin, of: batch.shard, .notLeader)
+            return nil
+        }
+        let bytes = batch.commands.reduce(0) { $0 + $1.count }
+        return Unit(commands: batch.commands, source: .node(origin), bytes: bytes)
+    }
+
+    /// Sends a node's batch back, and what follows it in its flight.
+    func refuse(_ origin: Unit.Origin, of shard: GroupID, _ outcome: PeerFrame.ForwardOutcome) {
+        forwarding.refused[.init(node: origin.node, shard: shard)] = origin.flight
+        reply(origin.request, outcome, to: origin.node)
+    }
+
+    /// A node's connection is new: so are its flights.
+    func forgetFlights(of node: NodeNumber) {
+        forwarding.refused = forwarding.refused.filter { $0.key.node != node }
     }
 
     /// Says what became of a batch that a node sent.
@@ -161,7 +214,7 @@ extension ConsensusLoop {
     private func giveUpStrays() {
         for shard in forwarding.flights.keys.sorted() {
             guard let flight = forwarding.flights[shard] else { continue }
-            let isLed = replicator.status(of: shard)?.role == .leader
+            let isLed = replicator.isLeading(shard)
             let leader = isLed ? cluster.node : leaderNode(of: shard)
             guard let leader, leader != flight.node else {
                 forwarding.flights[shard]?.strayTicks = 0
@@ -179,12 +232,7 @@ extension ConsensusLoop {
     /// Tries what is parked again, and ends what waited too long.
     func expireForwarded() {
         giveUpStrays()
-        if !forwarding.parked.isEmpty {
-            let parked = forwarding.parked
-            forwarding.parked = []
-            forwarding.parkedBytes = 0
-            for item in parked { retry(item) }
-        }
+        for shard in forwarding.parked.keys.sorted() { retry(shard) }
         for request in forwarding.sent.keys.sorted() {
             guard let sent = forwarding.sent[request], sent.deadline <= tickCount else { continue }
             _ = forwarding.take(request)
@@ -192,17 +240,22 @@ extension ConsensusLoop {
         }
     }
 
-    private func retry(_ item: Forwarding.Parked) {
-        if item.deadline <= tickCount { return giveUp(item.proposals) }
-        let isLed = replicator.status(of: item.shard)?.role == .leader
-        let node = isLed ? cluster.node : leaderNode(of: item.shard)
-        guard let node, !forwarding.mustQueue(item.shard, for: node) else {
-            return park(item.proposals, of: item.shard, deadline: item.deadline)
-        }
-        if isLed {
-            propose(item.proposals.map { Self.unit([$0]) }, to: item.shard)
+    private func retry(_ shard: GroupID) {
+        var items = forwarding.takeParked(shard)
+        for item in items where item.deadline <= tickCount { giveUp(item.proposals) }
+        items.removeAll { $0.deadline <= tickCount }
+        let isLed = replicator.isLeading(shard) && !keeper.isClockOff
+        let node = forwarding.flights[shard] == nil && !isLed ? leaderNode(of: shard) : nil
+        if isLed, forwarding.flights[shard] == nil {
+            propose(items.flatMap { $0.proposals.map { Self.unit([$0]) } }, to: shard)
         } else {
-            send(item.proposals, of: item.shard, to: node, deadline: item.deadline)
+            for item in items {
+                if let node, forwarding.parked[shard] == nil {
+                    send(item.proposals, of: shard, to: node, deadline: item.deadline)
+                } else {
+                    park(item.proposals, of: shard, deadline: item.deadline)
+                }
+            }
         }
     }
 
@@ -210,7 +263,9 @@ extension ConsensusLoop {
         for request in forwarding.sent.keys.sorted() {
             giveUp(forwarding.take(request)?.proposals ?? [])
         }
-        for item in forwarding.parked { giveUp(item.proposals) }
+        for shard in forwarding.parked.keys.sorted() {
+            for item in forwarding.takeParked(shard) { giveUp(item.proposals) }
+        }
         forwarding = Forwarding()
     }
 

@@ -42,7 +42,7 @@ extension ConsensusLoop {
         }
         var moves = 0
         for shard in replicator.groupIDs {
-            guard let replica = replicator.replica(of: shard), replica.role == .leader,
+            guard replicator.isLeading(shard), let replica = replicator.replica(of: shard),
                 replica.hasOwnTermCommit, replica.transferTarget == nil
             else { continue }
             if keep(shard, replica) { continue }
@@ -128,7 +128,7 @@ extension ConsensusLoop {
     /// A leader whose disk stalls makes everybody wait: others lead better.
     private func giveUpLeaderships() {
         for shard in replicator.groupIDs {
-            guard let replica = replicator.replica(of: shard), replica.role == .leader else {
+            guard replicator.isLeading(shard), let replica = replicator.replica(of: shard) else {
                 continue
             }
             _ = moveAway(shard, replica)
@@ -141,7 +141,7 @@ extension ConsensusLoop {
     private func tickHandOver() {
         guard var state = handOver else { return }
         let led = replicator.groupIDs.compactMap { shard -> (GroupID, Replica)? in
-            guard let replica = replicator.replica(of: shard), replica.role == .leader else {
+            guard replicator.isLeading(shard), let replica = replicator.replica(of: shard) else {
                 return nil
             }
             return (shard, replica)

@@ -10,7 +10,9 @@ extension ConsensusLoop {
     func take(_ event: PeerEvent) -> (GroupID, Unit)? {
         cluster.note(event)
         switch event {
-        case .connected: outlets.peers(event)
+        case .connected(let hello):
+            forgetFlights(of: hello.node)
+            outlets.peers(event)
         case .disconnected(let node, _):
             outlets.peers(event)
             guard cluster.peer(node)?.isConnected != true else { return nil }
@@ -38,13 +40,7 @@ extension ConsensusLoop {
         case .formationAsk:
             _ = cluster.send(.formation(cluster.formation), to: node)
         case .propose(let batch):
-            guard batch.epoch >= cluster.epoch else {
-                reply(batch.request, .notLeader, to: node)
-                return nil
-            }
-            let bytes = batch.commands.reduce(0) { $0 + $1.count }
-            let source = Unit.Source.node(node, request: batch.request)
-            return (batch.shard, Unit(commands: batch.commands, source: source, bytes: bytes))
+            return takeForwarded(batch, from: node).map { (batch.shard, $0) }
         case .proposed(let request, let outcome): takeOutcome(outcome, of: request)
         case .readAsk(let request, let shards): takeAsk(request, shards, from: node)
         case .readAnswer(let request, let answers): takeAnswers(answers, of: request)

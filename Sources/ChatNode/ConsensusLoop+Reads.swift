@@ -93,7 +93,7 @@ extension ConsensusLoop {
                 later.append(shard)
                 continue
             }
-            if replicator.status(of: shard)?.role == .leader {
+            if replicator.isLeading(shard) {
                 guard case .waiting(let position) = replicator.requestRead(shard) else {
                     later.append(shard)
                     continue
@@ -216,7 +216,7 @@ extension ConsensusLoop {
         state.asked = []
         state.position = nil
         if !state.next.isEmpty, !reads.due.contains(shard) { reads.due.append(shard) }
-        let isApplied = index <= replicator.status(of: shard)?.appliedIndex ?? 0
+        let isApplied = index <= replicator.appliedIndex(shard)
         if !isApplied { state.confirmed.append((index, confirmed)) }
         reads.shards[shard] = state
         if isApplied { for read in confirmed { count(read) } }

@@ -87,7 +87,14 @@ final class ConsensusLoop: @unchecked Sendable {
         /// Who is told what became of it.
         enum Source {
             case here([Proposal])
-            case node(NodeNumber, request: UInt64)
+            case node(Origin)
+        }
+
+        /// A batch of another node.
+        struct Origin {
+            let node: NodeNumber
+            let request: UInt64
+            let flight: UInt64
         }
 
         let commands: [[UInt8]]
@@ -186,7 +193,7 @@ final class ConsensusLoop: @unchecked Sendable {
     }
 
     private func beat(_ shard: GroupID) {
-        guard replicator.status(of: shard)?.role == .leader else { return }
+        guard replicator.isLeading(shard) else { return }
         propose([Unit(commands: [], source: .here([]), bytes: 0)], to: shard)
     }
 
@@ -219,7 +226,7 @@ final class ConsensusLoop: @unchecked Sendable {
     /// Cuts a shard's units into entries, or sends them where the shard is led.
     func propose(_ units: [Unit], to shard: GroupID) {
         // A leader whose clock is off stamps nothing: what comes waits until another leads.
-        guard replicator.status(of: shard)?.role == .leader, !keeper.isClockOff,
+        guard replicator.isLeading(shard), !keeper.isClockOff,
             !forwarding.mustQueue(shard, for: cluster.node)
         else { return forward(units, of: shard) }
         let stampMs = clock.wallMilliseconds()
@@ -247,8 +254,10 @@ final class ConsensusLoop: @unchecked Sendable {
                 switch unit.source {
                 case .here(let proposals):
                     wait(proposals.map(\.answer), for: (shard, index, term), offset: offset)
-                case .node(let node, let request):
-                    reply(request, .accepted(index: index, term: term, offset: offset), to: node)
+                case .node(let origin):
+                    reply(
+                        origin.request, .accepted(index: index, term: term, offset: offset),
+                        to: origin.node)
                 }
                 offset += unit.commands.count
             }
@@ -281,7 +290,7 @@ final class ConsensusLoop: @unchecked Sendable {
         case .stopped: outcome = .notLeader
         }
         switch unit.source {
-        case .node(let node, let request): reply(request, outcome, to: node)
+        case .node(let origin): refuse(origin, of: shard, outcome)
         case .here(let proposals):
             let error = reason == .stopped ? Self.stopping : Self.error(outcome)
             for proposal in proposals { proposal.answer(.failure(error)) }

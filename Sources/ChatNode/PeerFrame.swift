@@ -11,7 +11,8 @@ import Replication
 ///     2  formation           u8 is formed | 16 cluster | v epoch | 32 key | v count
 ///                            | for each founder: v number | v incarnation
 ///     3  raft                messages, see RaftMessageFormat
-///     4  propose             v request | v shard | v map epoch | v count | commands, prefixed
+///     4  propose             v request | v flight | v shard | v map epoch | v count
+///                            | commands, prefixed
 ///     5  proposed            v request | u8 outcome | v index | v term | v offset
 ///     6  read ask            v request | v count | v shard …
 ///     7  read answer         v request | v count | for each: v shard | v index + 1, 0: lost
@@ -46,6 +47,8 @@ enum PeerFrame: Equatable, Sendable {
     /// Commands of one shard that a node sends to the shard's leader.
     struct ForwardedBatch: Equatable, Sendable {
         let request: UInt64
+        /// Batches under way together: once one of a flight is refused, the rest are.
+        let flight: UInt64
         let shard: GroupID
         let epoch: UInt64
         let commands: [[UInt8]]

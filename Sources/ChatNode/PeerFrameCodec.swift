@@ -20,7 +20,8 @@ extension PeerFrame {
         case .propose(let batch):
             writer.write(UInt8(4))
             for field in [
-                batch.request, UInt64(batch.shard), batch.epoch, UInt64(batch.commands.count),
+                batch.request, batch.flight, UInt64(batch.shard), batch.epoch,
+                UInt64(batch.commands.count),
             ] { writer.write(varint: field) }
             for command in batch.commands { writer.write(prefixed: command) }
         case .proposed(let request, let outcome): Self.write(request, outcome, &writer)
@@ -187,12 +188,14 @@ extension PeerFrame {
 
     private static func readBatch(_ reader: inout ByteReader) throws -> ForwardedBatch {
         let request = try reader.readVarint()
+        let flight = try reader.readVarint()
         let shard = try readShard(&reader)
         let epoch = try reader.readVarint()
         let count = try reader.readCount(max: reader.remaining)
         var commands: [[UInt8]] = []
         for _ in 0..<count { commands.append(try reader.readPrefixedBytes()) }
-        return ForwardedBatch(request: request, shard: shard, epoch: epoch, commands: commands)
+        return ForwardedBatch(
+            request: request, flight: flight, shard: shard, epoch: epoch, commands: commands)
     }
 
     private static func readOutcome(_ reader: inout ByteReader) throws -> ForwardOutcome {

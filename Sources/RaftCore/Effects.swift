@@ -18,6 +18,10 @@ package struct Effects: Sendable {
     /// repeats its offer until it is taken up, and each offer is told: needs that come while a
     /// state is being fetched are of no interest.
     package var snapshotsNeeded: [SnapshotNeed] = []
+    /// Committed entries are left for the next call.
+    package var hasMoreCommitted = false
+    /// The log must hold something that it was not given yet.
+    package var hasWrite = false
 
     /// An empty buffer.
     package init() {}
@@ -31,6 +35,8 @@ package struct Effects: Sendable {
         reads.removeAll(keepingCapacity: true)
         readsLost = 0
         snapshotsNeeded.removeAll(keepingCapacity: true)
+        hasMoreCommitted = false
+        hasWrite = false
     }
 }
 

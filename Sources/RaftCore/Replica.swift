@@ -233,10 +233,9 @@ package struct Replica: Sendable {
             handedOut += LogIndex(entries.count)
             effects.committed.append(contentsOf: entries)
         }
+        effects.hasMoreCommitted = handedOut < commitIndex
+        effects.hasWrite = hasWrite
     }
-
-    /// True when ``takeEffects(into:)`` would leave committed entries behind for the next call.
-    package var hasMoreCommitted: Bool { handedOut < commitIndex }
 
     /// Bytes by ``Entry/cost`` of cached entries in a range.
     func cost(from first: LogIndex, through last: LogIndex) -> Int {

@@ -103,6 +103,28 @@ package final class Replicator: @unchecked Sendable {
             baseIndex: replica.log.baseIndex, configuration: replica.configuration)
     }
 
+    // What is asked with every command and read: a whole replica is costly to copy.
+
+    /// True when this node leads a group.
+    package func isLeading(_ group: GroupID) -> Bool {
+        positions[group].map { groups[$0].replica.role == .leader } ?? false
+    }
+
+    /// Who leads a group, as far as this node knows.
+    package func leader(of group: GroupID) -> ReplicaID? {
+        positions[group].flatMap { groups[$0].replica.leader }
+    }
+
+    /// A group's entries up to here were given for applying.
+    package func handedOut(_ group: GroupID) -> LogIndex {
+        positions[group].map { groups[$0].replica.handedOut } ?? 0
+    }
+
+    /// A group's entries up to here are applied.
+    package func appliedIndex(_ group: GroupID) -> LogIndex {
+        positions[group].map { groups[$0].replica.appliedIndex } ?? 0
+    }
+
     /// The replica of a group, to look at; nil when it is not here.
     package func replica(of group: GroupID) -> Replica? {
         positions[group].map { groups[$0].replica }
@@ -187,11 +209,9 @@ package final class Replicator: @unchecked Sendable {
             groups[position].isDirty = false
             groups[position].replica.takeEffects(into: &effects)
             hand(position, to: &output)
+            if effects.hasMoreCommitted { output.hasMore = true }
+            if effects.hasMoreCommitted || effects.hasWrite { touch(position) }
             effects.removeAll()
-            if groups[position].replica.hasMoreCommitted { output.hasMore = true }
-            if groups[position].replica.hasMoreCommitted || groups[position].replica.hasWrite {
-                touch(position)
-            }
         }
         if !isJobUnderWay { startJob() }
         return output

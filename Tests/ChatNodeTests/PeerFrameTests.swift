@@ -45,8 +45,10 @@ struct PeerFrameTests {
 
     private static let proposals: [(name: String, frame: PeerFrame)] = [
         (
-            "propose: request 9, shard 3, map 1, two commands",
-            .propose(.init(request: 9, shard: 3, epoch: 1, commands: [[0xAA, 0xBB], []]))
+            "propose: request 9, flight 7, shard 3, map 1, two commands",
+            .propose(
+                .init(
+                    request: 9, flight: 7, shard: 3, epoch: 1, commands: [[0xAA, 0xBB], []]))
         ),
         (
             "proposed: request 9, entry 300 of term 2, command 4",

@@ -159,7 +159,7 @@ final class Cluster {
                 let entries = (read.first...read.last).compactMap { machines[place].stored($0) }
                 replica.provide(Array(entries.prefix(3)), for: read)
             }
-        } while !effects.logReads.isEmpty || replica.hasMoreCommitted
+        } while !effects.logReads.isEmpty || effects.hasMoreCommitted
         if takesWrite, let write = replica.takeWrite(bytesMax: writeBytesMax) {
             machines[place].writes.append(write)
         }

@@ -36,7 +36,10 @@ extension SimulatedClient {
         world.history.begins(request)
         var change = Pending(request: request)
         if isBurst {
-            if pending.isEmpty { burstCount += 1 }
+            if pending.isEmpty {
+                burstCount += 1
+                burstAnswers = []
+            }
             change.burst = burstCount
         }
         pending[number] = change
@@ -161,14 +164,16 @@ extension SimulatedClient {
 
     /// What one socket sent in order stands in order, unless something had to be tried again.
     private func checkBurst(_ change: Pending, _ sent: Sent) {
-        let before = burstSeq[change.burst] ?? 0
-        if sent.seq < before, change.request.number > 0 {
+        guard change.burst == burstCount else { return }
+        let request = change.request
+        for other in burstAnswers where other.request.conversation == request.conversation {
+            if (other.request.number < request.number) == (other.seq < sent.seq) { continue }
             world.verdict.fail(
                 .order,
-                "client \(index): request \(change.request.number) became seq "
-                    + "\(sent.seq), behind a later one of the same socket")
+                "client \(index): one socket sent request \(request.number), seq \(sent.seq), and "
+                    + "request \(other.request.number), seq \(other.seq)")
         }
-        burstSeq[change.burst] = max(before, sent.seq)
+        burstAnswers.append((request, sent.seq))
     }
 
     private func refused(_ number: UInt64, _ error: ServiceError) {

@@ -17,7 +17,7 @@ final class SimulatedClient: @unchecked Sendable {
         var isUnderWay = false
         /// The node of the last try.
         var node: UInt16 = 0
-        /// The largest seq acknowledged to this client of the same burst, and its place in it.
+        /// Which burst it belongs to; 0: none.
         var burst: UInt64 = 0
     }
 
@@ -50,8 +50,8 @@ final class SimulatedClient: @unchecked Sendable {
     var isPulling = false
     var pulledConversation: ConversationID?
     var burstCount: UInt64 = 0
-    /// The largest seq acknowledged in a burst so far.
-    var burstSeq: [UInt64: EntrySequence] = [:]
+    /// What was acknowledged of the newest burst, without another try.
+    var burstAnswers: [(request: SendRequest, seq: EntrySequence)] = []
     /// Makes no new requests.
     var isDraining = false
     /// Pings that were answered since draining began.
