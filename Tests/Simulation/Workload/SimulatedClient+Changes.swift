@@ -53,6 +53,8 @@ extension SimulatedClient {
         let isSocket = connection?.isReady == true && (change.burst > 0 || !world.isDrawn(5))
         let member = isSocket ? connection?.member : world.pick(world.serving)
         guard let member else { return attemptLater(number) }
+        tryCount += 1
+        change.place = tryCount
         change.tries += 1
         change.isUnderWay = true
         if change.tries > 1, change.node != member.number { world.marks.reach(.retriedElsewhere) }
@@ -165,15 +167,14 @@ extension SimulatedClient {
     /// What one socket sent in order stands in order, unless something had to be tried again.
     private func checkBurst(_ change: Pending, _ sent: Sent) {
         guard change.burst == burstCount else { return }
-        let request = change.request
-        for other in burstAnswers where other.request.conversation == request.conversation {
-            if (other.request.number < request.number) == (other.seq < sent.seq) { continue }
+        for other in burstAnswers where other.change.request.conversation == sent.conversation {
+            if (other.change.place < change.place) == (other.seq < sent.seq) { continue }
             world.verdict.fail(
                 .order,
-                "client \(index): one socket sent request \(request.number), seq \(sent.seq), and "
-                    + "request \(other.request.number), seq \(other.seq)")
+                "client \(index): requests \(other.change.request.number), seq \(other.seq), and "
+                    + "\(change.request.number), seq \(sent.seq), left one socket the other way")
         }
-        burstAnswers.append((request, sent.seq))
+        burstAnswers.append((change, sent.seq))
     }
 
     private func refused(_ number: UInt64, _ error: ServiceError) {

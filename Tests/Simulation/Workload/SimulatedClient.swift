@@ -19,6 +19,8 @@ final class SimulatedClient: @unchecked Sendable {
         var node: UInt16 = 0
         /// Which burst it belongs to; 0: none.
         var burst: UInt64 = 0
+        /// The order of tries of this client.
+        var place: UInt64 = 0
     }
 
     /// A socket, from its opening to its loss.
@@ -51,7 +53,8 @@ final class SimulatedClient: @unchecked Sendable {
     var pulledConversation: ConversationID?
     var burstCount: UInt64 = 0
     /// What was acknowledged of the newest burst, without another try.
-    var burstAnswers: [(request: SendRequest, seq: EntrySequence)] = []
+    var burstAnswers: [(change: Pending, seq: EntrySequence)] = []
+    var tryCount: UInt64 = 0
     /// Makes no new requests.
     var isDraining = false
     /// Pings that were answered since draining began.
