@@ -4,15 +4,15 @@ import LSMTree
 /// The work of one batch: rows being written, events so far, the time.
 ///
 /// Each command checks everything before it writes anything, so that a refusal leaves no trace.
-struct Applier<Base: RowView> {
-    let rows: RowTransaction<Base>
+struct Applier {
+    let rows: RowTransaction
     let limits: Limits
     let stampMs: Milliseconds
     var audiences: AudienceCache
     var events: [Event] = []
 
     init(
-        rows: RowTransaction<Base>, limits: Limits, stampMs: Milliseconds, audiences: AudienceCache
+        rows: RowTransaction, limits: Limits, stampMs: Milliseconds, audiences: AudienceCache
     ) {
         self.rows = rows
         self.limits = limits

@@ -28,13 +28,13 @@ package struct Effects: Sendable {
 
     /// Empties the buffer, keeps its room.
     package mutating func removeAll() {
-        messages.removeAll(keepingCapacity: true)
-        committed.removeAll(keepingCapacity: true)
-        logReads.removeAll(keepingCapacity: true)
-        roleChanges.removeAll(keepingCapacity: true)
-        reads.removeAll(keepingCapacity: true)
+        if !messages.isEmpty { messages.removeAll(keepingCapacity: true) }
+        if !committed.isEmpty { committed.removeAll(keepingCapacity: true) }
+        if !logReads.isEmpty { logReads.removeAll(keepingCapacity: true) }
+        if !roleChanges.isEmpty { roleChanges.removeAll(keepingCapacity: true) }
+        if !reads.isEmpty { reads.removeAll(keepingCapacity: true) }
         readsLost = 0
-        snapshotsNeeded.removeAll(keepingCapacity: true)
+        if !snapshotsNeeded.isEmpty { snapshotsNeeded.removeAll(keepingCapacity: true) }
         hasMoreCommitted = false
         hasWrite = false
     }

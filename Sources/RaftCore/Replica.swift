@@ -218,15 +218,11 @@ package struct Replica: Sendable {
             startReads()
             sendAppends()
         }
-        effects.messages.append(contentsOf: outbox)
-        outbox.removeAll(keepingCapacity: true)
-        effects.logReads.append(contentsOf: logReads)
-        logReads.removeAll(keepingCapacity: true)
-        effects.roleChanges.append(contentsOf: roleChanges)
-        roleChanges.removeAll(keepingCapacity: true)
+        Self.move(&outbox, to: &effects.messages)
+        Self.move(&logReads, to: &effects.logReads)
+        Self.move(&roleChanges, to: &effects.roleChanges)
         takeReads(into: &effects)
-        effects.snapshotsNeeded.append(contentsOf: snapshotsNeeded)
-        snapshotsNeeded.removeAll(keepingCapacity: true)
+        Self.move(&snapshotsNeeded, to: &effects.snapshotsNeeded)
         if handedOut < commitIndex {
             let entries = log.entries(
                 from: handedOut + 1, through: commitIndex, bytesMax: options.committedBytesMax)
@@ -235,6 +231,12 @@ package struct Replica: Sendable {
         }
         effects.hasMoreCommitted = handedOut < commitIndex
         effects.hasWrite = hasWrite
+    }
+
+    private static func move<Item>(_ items: inout [Item], to target: inout [Item]) {
+        if items.isEmpty { return }
+        target.append(contentsOf: items)
+        items.removeAll(keepingCapacity: true)
     }
 
     /// Bytes by ``Entry/cost`` of cached entries in a range.
