@@ -93,7 +93,7 @@ extension ChatNode {
                 NodeReport(
                     number: cluster.node, url: configuration.publicURL ?? "", peerAddress: "",
                     isSelf: true, isConnected: true,
-                    isReady: meters.isReady.load(ordering: .relaxed), load: load,
+                    isReady: meters.isReady, load: load,
                     groupsLed: leadership.count)
             ]
         }
@@ -106,7 +106,7 @@ extension ChatNode {
                 number: node.number, url: node.url, peerAddress: node.peerAddress, isSelf: isSelf,
                 isConnected: isSelf || peer?.isConnected ?? false,
                 isReady: isSelf
-                    ? meters.isReady.load(ordering: .relaxed) : gossip?.isReady ?? false,
+                    ? meters.isReady : gossip?.isReady ?? false,
                 load: isSelf ? load : gossip?.load ?? 0,
                 groupsLed: isSelf ? leadership.count : gossip?.groupsLed ?? 0,
                 refusal: refusals[node.number])
@@ -120,6 +120,22 @@ extension ChatNode {
         let reports = nodeReports().filter(\.isReady)
         let order = Placement.homes(of: user, among: reports.map(\.number))
         return reports.first { $0.number == order.first }
+    }
+
+    /// What keeps the node from serving, for people.
+    var whatIsAwaited: String {
+        var shards: [String: [String]] = [:]
+        for report in shardReports() {
+            let leader = report.leader.map { number in
+                let isHere = number == cluster.node || cluster.peer(number)?.isConnected == true
+                return "led by node \(number)" + (isHere ? "" : ", which is not connected")
+            }
+            shards[leader ?? "without a leader", default: []].append("\(report.shard)")
+        }
+        let parts = shards.sorted { $0.key < $1.key }.map {
+            "\($0.value.joined(separator: ", ")) (\($0.key))"
+        }
+        return "not ready: waits for shards " + parts.joined(separator: "; ")
     }
 
     /// Newest pages served from memory, looked up in the rows, and readers that shared a look-up.

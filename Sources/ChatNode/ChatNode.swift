@@ -213,8 +213,11 @@ package final class ChatNode: NodePort {
     private func awaitReadiness(_ hooks: Hooks, _ worker: FeedWorker) {
         let barrier = ReadBarrier(shards: shards.all) { [weak self] error in
             guard let self, !meters.isStopping.load(ordering: .relaxed) else { return }
-            guard error == nil else { return awaitReadiness(hooks, worker) }
-            meters.isReady.store(true, ordering: .releasing)
+            guard error == nil else {
+                hooks.incident(whatIsAwaited)
+                return awaitReadiness(hooks, worker)
+            }
+            meters.isCaughtUp.store(true, ordering: .releasing)
             worker.start()
             hooks.ready()
         }
@@ -263,6 +266,7 @@ package final class ChatNode: NodePort {
             },
             notice: hooks.incident,
             turned: { [meters] in meters.logTurn(microseconds: $0) },
+            inTouch: { [weak self] in self?.note(isInTouch: $0) },
             reports: { [reports] in reports.set($0) })
     }
 
@@ -287,12 +291,23 @@ package final class ChatNode: NodePort {
     }
 
     private func take(_ map: ClusterMap) {
+        // Those who are removed must hear it before their channels go.
+        if map.epoch > cluster.epoch { cluster.tellAll(.map(map)) }
         guard cluster.take(map) else { return }
         let nodes = map.nodes.map { "\($0.number)" }.joined(separator: ", ")
         hooks.incident("map \(map.epoch) of the cluster: nodes \(nodes)")
         if !map.nodes.contains(where: { $0.number == cluster.node }) {
             hooks.incident("this node, \(cluster.node), was removed from the cluster: stop it")
         }
+    }
+
+    private func note(isInTouch: Bool) {
+        meters.isInTouch.store(isInTouch, ordering: .relaxed)
+        hooks.incident(
+            isInTouch
+                ? "in touch with the leaders of all shards again"
+                : "no contact with the leaders of some shards: not ready, clients are sent elsewhere"
+        )
     }
 
     /// Frames of other nodes that are not the consensus lane's.
@@ -305,6 +320,7 @@ package final class ChatNode: NodePort {
         case .presence(let notes): _ = apply.put(.presenceNotes(node, notes))
         case .typing(let conversation, let user): showTyping(conversation, user)
         case .stateMarks(let marks): _ = apply.put(.compare(node, marks))
+        case .map(let map): take(map)
         default: break
         }
     }
@@ -341,10 +357,12 @@ package final class ChatNode: NodePort {
     }
 
     private func tellHowItIs() {
+        cluster.ageRefusals()
         let gossip = PeerFrame.Gossip(
             load: load,
-            isReady: meters.isReady.load(ordering: .relaxed) && !cluster.isClockOff,
-            groupsLed: leadership.count, wallMs: seams.clock.wallMilliseconds())
+            isReady: meters.isReady && !cluster.isClockOff,
+            groupsLed: leadership.count, wallMs: seams.clock.wallMilliseconds(),
+            mapEpoch: cluster.epoch)
         cluster.tellAll(.gossip(gossip))
     }
 

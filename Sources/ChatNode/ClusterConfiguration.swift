@@ -30,7 +30,7 @@ package struct ClusterConfiguration: Equatable, Sendable {
             }
         }
         if !nodes.contains(where: { $0.number == node }) {
-            return "cluster.node: \(node) is not among cluster.nodes"
+            return "cluster.number: \(node) is not among cluster.nodes"
         }
         return nil
     }
@@ -69,6 +69,8 @@ enum ClusterLimits {
     static let proposalTicks: UInt64 = 100
     /// Ticks that a batch may be under way to a node that no longer leads its shard: 300 ms.
     static let strayTicks: UInt64 = 6
+    /// Ticks without a leader of some shard within reach, after which a node is not ready: 5 s.
+    static let outOfTouchTicks: UInt64 = 100
     /// Ticks that a read waits for its shards: 5 s.
     static let readTicks: UInt64 = 100
     /// Ticks that a question to a leader may stay without an answer before it is put again: 1 s.
@@ -85,6 +87,8 @@ enum ClusterLimits {
     static let movesMax = 8
     /// Entries that a learner may lack when it becomes a voter.
     static let promotionLag: UInt64 = 256
+    /// Seconds for which a refusal is shown; while its reason lasts it is told again each minute.
+    static let refusalAgeMax = 130
     /// Presence and typing that wait to be told to other nodes.
     static let gossipMax = 16_384
 }

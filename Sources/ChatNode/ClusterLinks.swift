@@ -14,9 +14,15 @@ final class ClusterLinks: Sendable {
         var clockOffsetMs: Int64 = 0
     }
 
+    /// Why a channel was refused, and seconds since it was told.
+    private struct Refusal {
+        let reason: String
+        var age = 0
+    }
+
     private struct State {
         var peers: [NodeNumber: Peer] = [:]
-        var refusals: [NodeNumber: String] = [:]
+        var refusals: [NodeNumber: Refusal] = [:]
         var map: ClusterMap
         var placement: Placement
     }
@@ -55,6 +61,9 @@ final class ClusterLinks: Sendable {
     /// The cluster's nodes and their epoch: as configured, or as the meta shard has them.
     var map: ClusterMap { state.withLock { $0.map } }
 
+    /// True while the map counts this node in.
+    var isMember: Bool { state.withLock { $0.map.nodes.contains { $0.number == node } } }
+
     /// Which map this node goes by.
     var epoch: UInt64 { state.withLock { $0.map.epoch } }
 
@@ -86,7 +95,15 @@ final class ClusterLinks: Sendable {
     }
 
     /// Why channels to nodes are refused, for `/status`.
-    var refusals: [NodeNumber: String] { state.withLock { $0.refusals } }
+    var refusals: [NodeNumber: String] { state.withLock { $0.refusals.mapValues(\.reason) } }
+
+    /// A second has passed: what was not told again for long is over.
+    func ageRefusals() {
+        state.withLock { state in
+            for node in state.refusals.keys { state.refusals[node]?.age += 1 }
+            state.refusals = state.refusals.filter { $0.value.age < ClusterLimits.refusalAgeMax }
+        }
+    }
 
     /// Sends a frame; false when it is lost for certain.
     func send(_ frame: PeerFrame, to node: NodeNumber) -> Bool {
@@ -120,7 +137,7 @@ final class ClusterLinks: Sendable {
                 guard state.peers[node]?.incarnation == incarnation else { return }
                 state.peers[node]?.isConnected = false
                 state.peers[node]?.gossip = nil
-            case .refused(let node?, let reason): state.refusals[node] = reason
+            case .refused(let node?, let reason): state.refusals[node] = Refusal(reason: reason)
             case .refused(nil, _), .frame: break
             }
         }

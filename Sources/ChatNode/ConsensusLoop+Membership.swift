@@ -10,6 +10,13 @@ struct MembershipKeeper {
     var isClockOff = false
 }
 
+/// Whether leaders of all shards are within reach.
+struct Contact {
+    /// Ticks in a row in which one was not.
+    var ticksWithout: UInt64 = 0
+    var isInTouch = true
+}
+
 /// A graceful stop: leaderships go first.
 struct HandOver {
     let done: @Sendable () -> Void
@@ -133,6 +140,21 @@ extension ConsensusLoop {
             }
             _ = moveAway(shard, replica)
         }
+    }
+
+    /// A node that no longer belongs, or is cut off, is no place for clients.
+    func tickContact() {
+        if cluster.isAlone { return }
+        let reachesAll =
+            cluster.isMember
+            && replicator.groupIDs.allSatisfy {
+                replicator.isLeading($0) || leaderNode(of: $0) != nil
+            }
+        contact.ticksWithout = reachesAll ? 0 : contact.ticksWithout + 1
+        let isInTouch = contact.ticksWithout < ClusterLimits.outOfTouchTicks
+        guard isInTouch != contact.isInTouch else { return }
+        contact.isInTouch = isInTouch
+        outlets.inTouch(isInTouch)
     }
 
     // MARK: Graceful stop

@@ -46,9 +46,10 @@ extension ConsensusLoop {
         case .readAnswer(let request, let answers): takeAnswers(answers, of: request)
         case .gossip(let gossip):
             cluster.note(gossip, of: node, wallMs: clock.wallMilliseconds())
+            if gossip.mapEpoch < cluster.epoch { _ = cluster.send(.map(cluster.map), to: node) }
         case .formation: break
         case .snapshotAsk, .snapshotChunk, .snapshotRefused, .presence, .typing,
-            .stateMarks:
+            .stateMarks, .map:
             outlets.frame(node, frame)
         }
         return nil

@@ -78,6 +78,8 @@ final class ConsensusLoop: @unchecked Sendable {
         let notice: @Sendable (String) -> Void
         /// Microseconds that a turn of the log took.
         let turned: @Sendable (UInt64) -> Void
+        /// Leaders of all shards, of which this node knows, are within reach; or are not any more.
+        let inTouch: @Sendable (Bool) -> Void
         /// How all shards stand, now and then.
         let reports: @Sendable ([ShardReport]) -> Void
     }
@@ -126,6 +128,7 @@ final class ConsensusLoop: @unchecked Sendable {
     var forwarding = Forwarding()
     var reads = ReadDesk()
     var keeper = MembershipKeeper()
+    var contact = Contact()
     var handOver: HandOver?
     var encoder = RaftMessageEncoder()
     /// Messages of this drain, by the node they go to.
@@ -204,6 +207,7 @@ final class ConsensusLoop: @unchecked Sendable {
         expireForwarded()
         tickReads()
         tickMembership()
+        tickContact()
         if tickCount % ClusterLimits.reportTicks == 0 { outlets.reports(shardReports) }
     }
 

@@ -42,8 +42,9 @@ final class DataDirectory: Sendable {
             self.files = files
             guard superblock.number == number else {
                 throw StartFailure(
-                    "\(path) belongs to node \(superblock.number), and this is to be node "
-                        + "\(number): give each node a directory of its own")
+                    "\(path) belongs to node \(superblock.number) of a cluster, and this is to be "
+                        + "node \(number): give each node a directory of its own, and name it with "
+                        + "the cluster's nodes in its configuration file (--config)")
             }
         } catch {
             lock.release()

@@ -69,9 +69,16 @@ package final class NodeMeters: Sendable {
     /// True while writes come faster than tables.
     let isBehind = Atomic<Bool>(false)
     /// True once everything that the log held at the start is applied.
-    package let isReady = Atomic<Bool>(false)
+    let isCaughtUp = Atomic<Bool>(false)
+    /// True while the cluster counts this node in and it reaches the leaders of all shards.
+    let isInTouch = Atomic<Bool>(true)
     /// True once the node stops or has failed.
     package let isStopping = Atomic<Bool>(false)
+
+    /// True when the node serves: clients are well advised to come here.
+    package var isReady: Bool {
+        isCaughtUp.load(ordering: .acquiring) && isInTouch.load(ordering: .relaxed)
+    }
 
     func logTurn(microseconds: UInt64) {
         logTurns.add(1, ordering: .relaxed)

@@ -25,7 +25,9 @@ import Replication
 ///    11  presence            v count | for each: 16 user | v lease | u8 what
 ///    12  typing              16 conversation | 16 user
 ///    13  gossip              v load in millionths | u8 is ready | v groups led | v wall clock
+///                            | v map epoch
 ///    14  state marks         v count | for each: v shard | v index | u64 hash
+///    15  map                 as in commands.md
 ///
 /// **Weakness.** Nodes trust each other: the transport has checked who they are.
 enum PeerFrame: Equatable, Sendable {
@@ -43,6 +45,8 @@ enum PeerFrame: Equatable, Sendable {
     case typing(ConversationID, UserID)
     case gossip(Gossip)
     case stateMarks([StateMarks.Mark])
+    /// The sender's map of the cluster, for one that goes by an older one.
+    case map(ClusterMap)
 
     /// Commands of one shard that a node sends to the shard's leader.
     struct ForwardedBatch: Equatable, Sendable {
@@ -93,6 +97,8 @@ enum PeerFrame: Equatable, Sendable {
         var groupsLed: Int
         /// The node's wall clock.
         var wallMs: Milliseconds
+        /// Which map of the cluster it goes by.
+        var mapEpoch: UInt64
     }
 }
 

@@ -68,6 +68,7 @@ extension PeerFrame {
             writer.write(UInt8(gossip.isReady ? 1 : 0))
             writer.write(varint: UInt64(gossip.groupsLed))
             writer.write(varint: gossip.wallMs)
+            writer.write(varint: gossip.mapEpoch)
         case .stateMarks(let marks):
             writer.write(UInt8(14))
             writer.write(varint: UInt64(marks.count))
@@ -76,6 +77,9 @@ extension PeerFrame {
                 writer.write(varint: mark.index)
                 writer.write(fixed: mark.hash)
             }
+        case .map(let map):
+            writer.write(UInt8(15))
+            map.write(to: &writer)
         }
         return writer.bytes
     }
@@ -162,8 +166,9 @@ extension PeerFrame {
                         load: Double(min(1_000_000, try reader.readVarint())) / 1_000_000,
                         isReady: try readFlag(&reader),
                         groupsLed: try reader.readCount(),
-                        wallMs: try reader.readVarint()))
+                        wallMs: try reader.readVarint(), mapEpoch: try reader.readVarint()))
             case 14: .stateMarks(try readMarks(&reader))
+            case 15: .map(try ClusterMap(from: &reader))
             default: throw DecodeError.invalid(offset: 0, what: "kind of peer frame")
             }
         }

@@ -28,7 +28,7 @@ final class NodeHost: GatewayHost {
     func wallMilliseconds() -> Milliseconds { clock.wallMilliseconds() }
 
     func isReady() -> Bool {
-        node.meters.isReady.load(ordering: .acquiring)
+        node.meters.isReady
             && !node.meters.isStopping.load(ordering: .relaxed)
     }
 

@@ -166,7 +166,10 @@ struct Admin: AsyncParsableCommand {
     struct Transfer: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Hand a shard's leadership to another node.",
-            discussion: "Ask the node that leads the shard. No data moves.")
+            discussion: """
+                Ask the node that leads the shard. No data moves. It is for the moment: a shard \
+                returns to the node that the placement prefers once that node is up to date.
+                """)
         @OptionGroup var target: Target
         @Option(help: "The shard.") var shard: UInt32
         @Option(help: "The node that is to lead it.") var node: UInt16

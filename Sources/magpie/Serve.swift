@@ -49,8 +49,12 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "Megabytes for memtables and caches.")
     var memory: Int?
 
-    @Option(help: "How much is logged on standard error: trace, debug, info, warning, error.")
-    var logLevel: LogLevel = .warning
+    @Option(
+        help: """
+            How much is logged on standard error: trace, debug, info, notice, warning, error, \
+            critical. What an operator should know of other nodes is a notice.
+            """)
+    var logLevel: LogLevel = .notice
 
     /// swift-log's levels, by name.
     enum LogLevel: String, ExpressibleByArgument, CaseIterable {
@@ -82,7 +86,7 @@ struct Serve: AsyncParsableCommand {
     func run() async throws {
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
         var logger = Logger(label: "magpie")
-        logger.logLevel = Logger.Level(rawValue: logLevel.rawValue) ?? .warning
+        logger.logLevel = Logger.Level(rawValue: logLevel.rawValue) ?? .notice
         let server = MagpieServer(try settings(), logger: logger)
         do {
             try await server.run(

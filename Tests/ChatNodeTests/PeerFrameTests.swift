@@ -89,12 +89,17 @@ struct PeerFrameTests {
         ),
         ("typing", .typing(ConversationID(high: 1, low: 2), user)),
         (
-            "gossip: load 0.25, ready, leads 6, clock 1000",
-            .gossip(.init(load: 0.25, isReady: true, groupsLed: 6, wallMs: 1_000))
+            "gossip: load 0.25, ready, leads 6, clock 1000, map 3",
+            .gossip(.init(load: 0.25, isReady: true, groupsLed: 6, wallMs: 1_000, mapEpoch: 3))
         ),
         (
             "state marks: shard 2 at entry 128",
             .stateMarks([.init(shard: 2, index: 128, hash: 0x0807_0605_0403_0201)])
+        ),
+        (
+            "map 3: node 2 at n2:1, http://n2",
+            .map(
+                .init(epoch: 3, nodes: [.init(number: 2, peerAddress: "n2:1", url: "http://n2")]))
         ),
     ]
 
@@ -109,7 +114,7 @@ struct PeerFrameTests {
         for sample in Self.samples {
             #expect(try PeerFrame.decode(sample.frame.encoded()) == sample.frame, "\(sample.name)")
         }
-        #expect(Set(Self.samples.map { $0.frame.encoded()[0] }) == Set(1...14))
+        #expect(Set(Self.samples.map { $0.frame.encoded()[0] }) == Set(1...15))
     }
 
     @Test("A shorter frame throws, unless it ends between two messages; so does a longer one")

@@ -54,8 +54,15 @@ final class SimulatedCluster {
         configuration.dataShards = 2
         configuration.cluster = ClusterConfiguration(
             name: "test", node: number,
-            nodes: numbers.map { ClusterNode(number: $0, peerAddress: "n\($0):1", url: "") })
+            nodes: listed(by: number).map {
+                ClusterNode(number: $0, peerAddress: "n\($0):1", url: "")
+            })
         return configuration
+    }
+
+    /// Whom a node's configuration names: the founders, and itself when it comes later.
+    private func listed(by number: NodeNumber) -> [NodeNumber] {
+        numbers.contains(number) ? numbers : numbers + [number]
     }
 
     private func seams(_ number: NodeNumber) -> NodeSeams {

@@ -9,10 +9,10 @@ import Synchronization
 
 struct FakeHost: GatewayHost {
     static let wallMs: Milliseconds = 1_700_000_000_000
-    var ready = true
+    var ready: @Sendable () -> Bool = { true }
 
     func wallMilliseconds() -> Milliseconds { Self.wallMs }
-    func isReady() -> Bool { ready }
+    func isReady() -> Bool { ready() }
     func status() -> String { "{\"node\":\"node-1\"}" }
     func metrics() -> String { "magpie_up 1\n" }
     func nodes() -> [GatewayNode] { [GatewayNode(id: "node", url: "", load: 0.5, isSelf: true)] }

@@ -203,7 +203,7 @@ struct HTTPRoutesTests {
             let head = try await gateway.request("HEAD", "/index.html")
             #expect(head["content-length"] == "15")
         }
-        try await withGateway(host: FakeHost(ready: false)) { gateway in
+        try await withGateway(host: FakeHost(ready: { false })) { gateway in
             let ready = try await gateway.request("GET", "/readyz")
             #expect(ready.status == 503)
             #expect(ready["retry-after"] == "1")

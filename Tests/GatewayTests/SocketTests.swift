@@ -1,4 +1,5 @@
 import ChatModel
+import Synchronization
 import Testing
 import WebSocketCodec
 
@@ -178,6 +179,28 @@ struct SocketTests {
             while gateway.node.seen({ $0.detaches }) < 2 { await Task.yield() }
             #expect(gateway.node.seen { $0.cleanDetaches } == 1)
             #expect(gateway.node.seen { $0.endpoints.isEmpty })
+        }
+    }
+
+    @Test("a node that is not ready any more sends its sockets elsewhere, and takes no new ones")
+    func shed() async throws {
+        let isReady = Atomic<Bool>(true)
+        let host = FakeHost(ready: { isReady.load(ordering: .relaxed) })
+        try await withGateway(host: host) { gateway in
+            var sockets: [TestConnection] = []
+            for index in 0..<10 { sockets.append(try await gateway.session("user\(index)")) }
+            isReady.store(false, ordering: .relaxed)
+            for socket in sockets {
+                let (closing, code) = try await socket.closing()
+                #expect(code == 4001)
+                #expect(closing.contains(#""resume":true"#))
+                socket.close()
+            }
+            let late = try await gateway.connect()
+            #expect(try await late.upgrade(subprotocol: "magpie.v1.json").status == 503)
+            late.close()
+            isReady.store(true, ordering: .relaxed)
+            try await gateway.session("again").close()
         }
     }
 

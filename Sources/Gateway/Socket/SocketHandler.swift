@@ -119,9 +119,7 @@ final class SocketHandler: ChannelInboundHandler, RemovableChannelHandler {
         case is ChannelShouldQuiesceEvent:
             loop.beginTurn()
             loop.stopAccepting()
-            perform(
-                machine.shutDown(
-                    within: loop.configuration.restartWaitMs, using: &loop.jitter, at: moment()))
+            shutDown(.restart)
             flush()
         case let event as ChannelEvent where event == .inputClosed:
             context.close(promise: nil)
@@ -135,6 +133,14 @@ final class SocketHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     // MARK: From the loop
+
+    /// Says goodbye: the client is to come back, here or elsewhere, after a wait of its own.
+    func shutDown(_ code: CloseCode) {
+        guard !isGone else { return }
+        perform(
+            machine.shutDown(
+                code, within: loop.configuration.restartWaitMs, using: &loop.jitter, at: moment()))
+    }
 
     func deliver(_ event: SharedEvent) {
         guard !isGone, cutMs == nil else { return }

@@ -54,6 +54,8 @@ final class SocketLoop: DeliveryLoop, @unchecked Sendable {
     private(set) var wallMs: Milliseconds = 0
     private var dirty: [SocketHandler] = []
     private var isStopping = false
+    /// The host was ready at the last tick.
+    private var wasReady = true
     /// Jitter of waits.
     var jitter: SplitMix64
     /// The encoding that the last shared event of each kind got, so that a run over many sockets
@@ -127,6 +129,11 @@ final class SocketLoop: DeliveryLoop, @unchecked Sendable {
             throw ServiceError(
                 .unavailable, "this node is stopping", retryAfterMs: configuration.restartWaitMs)
         }
+        guard host.isReady() else {
+            throw ServiceError(
+                .unavailable, "this node is out of touch with its cluster: use another node",
+                retryAfterMs: configuration.restartWaitMs)
+        }
         defer { nextSlot += 1 }
         return SocketHandler(slot: nextSlot, loop: self, request: request, channel: channel)
     }
@@ -171,7 +178,16 @@ final class SocketLoop: DeliveryLoop, @unchecked Sendable {
         beginTurn()
         tickNumber += 1
         for slot in wheel.advance() { sockets[slot]?.wake(tick: tickNumber) }
+        shedIfUnready()
         flush()
+    }
+
+    /// A node that cannot serve any more sends its clients elsewhere.
+    private func shedIfUnready() {
+        let isReady = host.isReady()
+        defer { wasReady = isReady }
+        guard wasReady, !isReady, !isStopping else { return }
+        for slot in sockets.keys.sorted() { sockets[slot]?.shutDown(.drain) }
     }
 
     private func drain() {
