@@ -286,6 +286,7 @@ extension ConsensusLoop {
     }
 
     static let noQuorum = ServiceError(
-        .noQuorum, "no majority of the shard's nodes answers: what is here may be out of date",
+        .noQuorum,
+        "no majority of the shard's nodes answers, so nobody can tell whether what is here is up to date",
         retryAfterMs: NodeLimits.retryMs)
 }

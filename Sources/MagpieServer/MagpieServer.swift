@@ -51,12 +51,13 @@ package struct MagpieServer: Sendable {
                 try cluster.link(seed: seams.random.word()), group: group, logger: logger)
             seams.peers = PeerPort(link)
         }
+        let announcement = Announcement(onReady)
         let starter = seams.scheduler.lane("starter")
         defer { starter.submit { starter.stop() } }
         let peers = seams.peers
         let node: ChatNode
         do {
-            node = try await open(seams, on: starter, onFailure: onFailure)
+            node = try await open(seams, on: starter, announcement, onFailure: onFailure)
         } catch {
             await Self.perform(on: starter) { peers?.stop() }
             throw error
@@ -66,7 +67,8 @@ package struct MagpieServer: Sendable {
             gatewayConfiguration, node: node, host: host, group: group, logger: logger)
         host.attach(gateway)
         let service = GatewayService(
-            gateway: gateway, onReady: { port in onReady("http://\(urlHost):\(port)") })
+            gateway: gateway,
+            onReady: { port in announcement.isListening("http://\(urlHost):\(port)") })
         let services = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: service)],
@@ -118,9 +120,11 @@ package struct MagpieServer: Sendable {
         return gateway
     }
 
-    /// Opens the node on a lane, since it blocks, and waits until it has applied its log.
+    /// Opens the node on a lane, since it blocks. A node that is alone has applied its log then;
+    /// one of a cluster may wait for others, and says so to whoever asks.
     private func open(
-        _ seams: NodeSeams, on starter: any Lane, onFailure: @escaping @Sendable (String) -> Void
+        _ seams: NodeSeams, on starter: any Lane, _ announcement: Announcement,
+        onFailure: @escaping @Sendable (String) -> Void
     ) async throws -> ChatNode {
         let logger = logger
         let configuration = configuration.node
@@ -133,14 +137,19 @@ package struct MagpieServer: Sendable {
         }
         try await withCheckedThrowingContinuation {
             (continuation: CheckedContinuation<Void, any Error>) in
+            let isAlone = configuration.cluster?.nodes.count ?? 1 <= 1
             let hooks = ChatNode.Hooks(
-                ready: { continuation.resume() },
+                ready: {
+                    announcement.isReady()
+                    if isAlone { continuation.resume() }
+                },
                 failed: { onFailure($0.description) },
                 incident: { logger.notice("\($0)") })
             starter.submit {
                 do {
                     let node = try ChatNode(configuration, seams: seams, hooks: hooks)
                     opened.withLock { $0 = node }
+                    if !isAlone { continuation.resume() }
                 } catch {
                     continuation.resume(throwing: error)
                 }
@@ -168,6 +177,32 @@ package struct MagpieServer: Sendable {
 
     /// EADDRINUSE on Linux.
     private static let addressInUse: Int32 = 98
+}
+
+/// Tells once that the server is ready: it listens, and its node serves.
+private final class Announcement: Sendable {
+    private struct State {
+        var url: String?
+        var isReady = false
+    }
+
+    private let state = Mutex(State())
+    private let tell: @Sendable (String) -> Void
+
+    init(_ tell: @escaping @Sendable (String) -> Void) { self.tell = tell }
+
+    func isListening(_ url: String) { note { $0.url = url } }
+
+    func isReady() { note { $0.isReady = true } }
+
+    /// Each of the two is noted once, so the later one tells.
+    private func note(_ change: (inout State) -> Void) {
+        let url = state.withLock { state in
+            change(&state)
+            return state.isReady ? state.url : nil
+        }
+        if let url { tell(url) }
+    }
 }
 
 /// The front end as a service of the process.
