@@ -60,6 +60,11 @@ package final class TailCache: Sendable {
         )
     }
 
+    private enum Found {
+        case entries([Entry])
+        case load(Load)
+    }
+
     /// The entries of a span that ends at the head, from memory or by `load`.
     ///
     /// - Parameter change: the change counter of the head that the asker sees.
@@ -67,33 +72,54 @@ package final class TailCache: Sendable {
         of conversation: ConversationID, change: UInt64, span: ClosedRange<EntrySequence>,
         load: () throws -> [Entry]
     ) throws -> [Entry] {
-        if let entries = cached(conversation, change, span) {
-            hitCount.add(1, ordering: .relaxed)
-            return entries
-        }
         let key = LoadKey(
             conversation: conversation, change: change, first: span.lowerBound,
             last: span.upperBound)
-        let (under, isMine) = state.withLock { state -> (Load, Bool) in
-            if let load = state.loads[key] { return (load, false) }
-            let load = Load()
-            state.loads[key] = load
-            return (load, true)
-        }
-        let entries = try under.result.withLock { result -> [Entry] in
-            if let entries = result {
-                sharedCount.add(1, ordering: .relaxed)
-                return entries
+        let found = state.withLock { state -> Found in
+            if let entries = Self.cached(conversation, change, span, &state, entriesMax) {
+                return .entries(entries)
             }
-            // The first to come; or one who waited for a look-up that failed, and tries itself.
-            defer { if isMine { state.withLock { $0.loads[key] = nil } } }
-            missCount.add(1, ordering: .relaxed)
-            let entries = try load()
-            result = entries
-            return entries
+            let load = state.loads[key] ?? Load()
+            state.loads[key] = load
+            return .load(load)
         }
-        if isMine { keep(conversation, Tail(change: change, entries: entries)) }
-        return entries
+        switch found {
+        case .entries(let entries):
+            hitCount.add(1, ordering: .relaxed)
+            return entries
+        case .load(let under):
+            return try under.result.withLock { result in
+                if let entries = result {
+                    sharedCount.add(1, ordering: .relaxed)
+                    return entries
+                }
+                // The first to come, whoever made it; or one who waited for a look-up that failed.
+                missCount.add(1, ordering: .relaxed)
+                do {
+                    let entries = try load()
+                    result = entries
+                    end(key, under, Tail(change: change, entries: entries))
+                    return entries
+                } catch {
+                    end(key, under, nil)
+                    throw error
+                }
+            }
+        }
+    }
+
+    /// A look-up is over; what it found is kept in the same moment, so that nobody looks again.
+    private func end(_ key: LoadKey, _ load: Load, _ tail: Tail?) {
+        state.withLock { state in
+            if state.loads[key] === load { state.loads[key] = nil }
+            guard let tail, !tail.entries.isEmpty, tail.entries.count <= Self.tailMax else {
+                return
+            }
+            // A tail of later rows stays.
+            let known = state.young[key.conversation] ?? state.old[key.conversation]
+            if let known, known.change > tail.change { return }
+            Self.set(key.conversation, tail, &state, entriesMax)
+        }
     }
 
     /// True when a tail of the conversation is kept: then it is of use to advance it.
@@ -119,30 +145,17 @@ package final class TailCache: Sendable {
         }
     }
 
-    private func cached(
-        _ conversation: ConversationID, _ change: UInt64, _ span: ClosedRange<EntrySequence>
+    private static func cached(
+        _ conversation: ConversationID, _ change: UInt64, _ span: ClosedRange<EntrySequence>,
+        _ state: inout State, _ entriesMax: Int
     ) -> [Entry]? {
-        state.withLock { state in
-            guard let tail = state.young[conversation] ?? state.old[conversation],
-                tail.change == change, let first = tail.entries.first?.seq,
-                let last = tail.entries.last?.seq, first <= span.lowerBound,
-                last == span.upperBound
-            else { return nil }
-            if state.young[conversation] == nil {
-                Self.set(conversation, tail, &state, entriesMax)
-            }
-            return Array(tail.entries[Int(span.lowerBound - first)...])
-        }
-    }
-
-    private func keep(_ conversation: ConversationID, _ tail: Tail) {
-        guard !tail.entries.isEmpty, tail.entries.count <= Self.tailMax else { return }
-        state.withLock { state in
-            // A tail of later rows stays.
-            let known = state.young[conversation] ?? state.old[conversation]
-            if let known, known.change > tail.change { return }
-            Self.set(conversation, tail, &state, entriesMax)
-        }
+        guard let tail = state.young[conversation] ?? state.old[conversation],
+            tail.change == change, let first = tail.entries.first?.seq,
+            let last = tail.entries.last?.seq, first <= span.lowerBound,
+            last == span.upperBound
+        else { return nil }
+        if state.young[conversation] == nil { set(conversation, tail, &state, entriesMax) }
+        return Array(tail.entries[Int(span.lowerBound - first)...])
     }
 
     private static func set(

@@ -5,8 +5,10 @@ package import Bytes
 /// went by.
 ///
 ///     v epoch | v count | for each node: v number | prefixed peer address | prefixed URL
+///                       | u8 1: it leaves, 0
 ///
-/// Numbers ascend and are not 0.
+/// Numbers ascend and are not 0. A node that leaves holds and leads nothing by the rule, but it is
+/// a peer until the last group has parted from it: the groups need its vote for that.
 package struct ClusterMap: Equatable, Sendable {
     /// One node.
     package struct Node: Equatable, Sendable {
@@ -16,12 +18,15 @@ package struct ClusterMap: Equatable, Sendable {
         package var peerAddress: String
         /// Where clients reach it.
         package var url: String
+        /// Its replicas are leaving their groups.
+        package var isLeaving: Bool
 
         /// A node.
-        package init(number: UInt16, peerAddress: String, url: String) {
+        package init(number: UInt16, peerAddress: String, url: String, isLeaving: Bool = false) {
             self.number = number
             self.peerAddress = peerAddress
             self.url = url
+            self.isLeaving = isLeaving
         }
     }
 
@@ -31,6 +36,9 @@ package struct ClusterMap: Equatable, Sendable {
     package var epoch: UInt64
     /// Ascending by number.
     package var nodes: [Node]
+
+    /// The numbers of those who stay, ascending.
+    package var staying: [UInt16] { nodes.filter { !$0.isLeaving }.map(\.number) }
 
     /// A map.
     package init(epoch: UInt64, nodes: [Node]) {
@@ -46,6 +54,7 @@ package struct ClusterMap: Equatable, Sendable {
             writer.write(varint: UInt64(node.number))
             writer.write(text: node.peerAddress)
             writer.write(text: node.url)
+            writer.write(UInt8(node.isLeaving ? 1 : 0))
         }
     }
 
@@ -59,10 +68,13 @@ package struct ClusterMap: Equatable, Sendable {
             guard let number = UInt16(exactly: try reader.readVarint()), number > 0,
                 nodes.last.map({ $0.number < number }) ?? true
             else { throw .invalid(offset: place, what: "node of a cluster map") }
+            let (peerAddress, url) = (try reader.readText(), try reader.readText())
+            let flag = try reader.readByte()
+            guard flag <= 1 else {
+                throw .invalid(offset: reader.offset - 1, what: "flag of a cluster map")
+            }
             nodes.append(
-                Node(
-                    number: number, peerAddress: try reader.readText(),
-                    url: try reader.readText()))
+                Node(number: number, peerAddress: peerAddress, url: url, isLeaving: flag == 1))
         }
         self.init(epoch: epoch, nodes: nodes)
     }

@@ -72,6 +72,8 @@ package struct NodeReport: Equatable, Sendable {
     package var isConnected: Bool
     /// True when it serves clients.
     package var isReady: Bool
+    /// True while its replicas leave their groups.
+    package var isLeaving = false
     /// 0…1.
     package var load: Double
     /// Shards that it leads.
@@ -107,7 +109,7 @@ extension ChatNode {
                 isConnected: isSelf || peer?.isConnected ?? false,
                 isReady: isSelf
                     ? meters.isReady : gossip?.isReady ?? false,
-                load: isSelf ? load : gossip?.load ?? 0,
+                isLeaving: node.isLeaving, load: isSelf ? load : gossip?.load ?? 0,
                 groupsLed: isSelf ? leadership.count : gossip?.groupsLed ?? 0,
                 refusal: refusals[node.number])
         }
@@ -149,54 +151,6 @@ extension ChatNode {
 
     /// Shards that this node leads.
     package var groupsLed: Int { leadership.count }
-
-    /// Changes the cluster's nodes: adds the given one, or puts it in the place of the one with its
-    /// number. The nodes find out by themselves, and bring it up to date.
-    package func addNode(_ node: ClusterMap.Node, answer: @escaping Answer<Void>) {
-        changeMap(answer) { map in
-            map.nodes.removeAll { $0.number == node.number }
-            guard map.nodes.count < ClusterLimits.nodesMax else {
-                throw ServiceError(
-                    .invalidArgument, "a cluster has at most \(ClusterLimits.nodesMax) nodes")
-            }
-            map.nodes.append(node)
-        }
-    }
-
-    /// Takes a node out of the cluster: its replicas leave their groups.
-    package func removeNode(_ number: NodeNumber, answer: @escaping Answer<Void>) {
-        changeMap(answer) { map in
-            guard map.nodes.contains(where: { $0.number == number }) else {
-                throw ServiceError(.notFound, "node: no node \(number) in this cluster")
-            }
-            guard map.nodes.count > 1 else {
-                throw ServiceError(.invalidArgument, "node: the last node cannot be removed")
-            }
-            map.nodes.removeAll { $0.number == number }
-        }
-    }
-
-    private func changeMap(
-        _ answer: @escaping Answer<Void>, _ change: (inout ClusterMap) throws -> Void
-    ) {
-        if cluster.isAlone {
-            let error = ServiceError(
-                .conflict,
-                "this node is configured to be alone: name the cluster's nodes in its "
-                    + "configuration file and start it again")
-            return refuse(answer, error)
-        }
-        var map = cluster.map
-        do {
-            try change(&map)
-        } catch {
-            let refusal = error as? ServiceError ?? ServiceError(.internal, "\(error)")
-            return refuse(answer, refusal)
-        }
-        propose(
-            .setMap(ClusterMap(epoch: map.epoch + 1, nodes: map.nodes)), orRefuse: answer
-        ) { _ in answer(.success(())) }
-    }
 
     /// Hands a shard, led here, to a node.
     package func transfer(

@@ -266,6 +266,7 @@ package final class ChatNode: NodePort {
             },
             notice: hooks.incident,
             turned: { [meters] in meters.logTurn(microseconds: $0) },
+            left: { [weak self] in self?.finishLeaving($0) },
             inTouch: { [weak self] in self?.note(isInTouch: $0) },
             reports: { [reports] in reports.set($0) })
     }
@@ -294,10 +295,14 @@ package final class ChatNode: NodePort {
         // Those who are removed must hear it before their channels go.
         if map.epoch > cluster.epoch { cluster.tellAll(.map(map)) }
         guard cluster.take(map) else { return }
-        let nodes = map.nodes.map { "\($0.number)" }.joined(separator: ", ")
+        let nodes = map.nodes.map { "\($0.number)" + ($0.isLeaving ? " (leaving)" : "") }
+            .joined(separator: ", ")
         hooks.incident("map \(map.epoch) of the cluster: nodes \(nodes)")
-        if !map.nodes.contains(where: { $0.number == cluster.node }) {
+        let own = map.nodes.first { $0.number == cluster.node }
+        if own == nil {
             hooks.incident("this node, \(cluster.node), was removed from the cluster: stop it")
+        } else if own?.isLeaving == true {
+            hooks.incident("this node, \(cluster.node), is leaving the cluster: let it run")
         }
     }
 

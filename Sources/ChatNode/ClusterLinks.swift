@@ -61,8 +61,8 @@ final class ClusterLinks: Sendable {
     /// The cluster's nodes and their epoch: as configured, or as the meta shard has them.
     var map: ClusterMap { state.withLock { $0.map } }
 
-    /// True while the map counts this node in.
-    var isMember: Bool { state.withLock { $0.map.nodes.contains { $0.number == node } } }
+    /// True while the map counts this node in, and it is not leaving.
+    var isMember: Bool { state.withLock { $0.map.staying.contains(node) } }
 
     /// Which map this node goes by.
     var epoch: UInt64 { state.withLock { $0.map.epoch } }
@@ -77,7 +77,7 @@ final class ClusterLinks: Sendable {
         let isNew = state.withLock { state in
             guard map.epoch > state.map.epoch else { return false }
             state.map = map
-            state.placement = Placement(shards: shards, on: map.nodes.map(\.number))
+            state.placement = Placement(shards: shards, on: map.staying)
             return true
         }
         if isNew { port?.setPeers(map.nodes) }
@@ -86,6 +86,9 @@ final class ClusterLinks: Sendable {
 
     /// What is known of a node; nil for a stranger.
     func peer(_ node: NodeNumber) -> Peer? { state.withLock { $0.peers[node] } }
+
+    /// True when frames get through to a node.
+    func isConnected(_ node: NodeNumber) -> Bool { peer(node)?.isConnected == true }
 
     /// All that are connected, ascending.
     var connected: [NodeNumber] {

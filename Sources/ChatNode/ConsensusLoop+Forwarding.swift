@@ -15,14 +15,22 @@ struct Forwarding {
     struct Sent {
         let shard: GroupID
         let node: NodeNumber
-        let proposals: [Proposal]
-        let deadline: UInt64
+        let batch: Batch
     }
 
-    /// Waits for a leader.
-    struct Parked {
+    /// Commands of one shard, on their way or waiting for a leader.
+    struct Batch {
         let proposals: [Proposal]
         let deadline: UInt64
+        /// The place of the first among the shard's commands: what is sent again keeps it.
+        let age: UInt64
+
+        /// A part of the batch.
+        subscript(_ range: Range<Int>) -> Batch {
+            Batch(
+                proposals: Array(proposals[range]), deadline: deadline,
+                age: age + UInt64(range.lowerBound))
+        }
     }
 
     /// A shard's batches under way.
@@ -44,10 +52,11 @@ struct Forwarding {
     var sent: [UInt64: Sent] = [:]
     /// Where each shard's batches under way were sent.
     var flights: [GroupID: Flight] = [:]
-    /// What waits, in order.
-    var parked: [GroupID: [Parked]] = [:]
+    /// What waits, the oldest first.
+    var parked: [GroupID: [Batch]] = [:]
     var parkedBytes = 0
     var nextRequest: UInt64 = 0
+    private var nextAge: UInt64 = 0
     /// The newest flight of each node and shard that was refused here.
     var refused: [RefusedFlight: UInt64] = [:]
 
@@ -65,8 +74,25 @@ struct Forwarding {
         return item
     }
 
+    /// A new batch, younger than all others.
+    mutating func batch(_ proposals: [Proposal], deadline: UInt64) -> Batch {
+        defer { nextAge += UInt64(proposals.count) }
+        return Batch(proposals: proposals, deadline: deadline, age: nextAge)
+    }
+
+    /// Has a batch wait at its place. False when too much waits.
+    mutating func park(_ batch: Batch, of shard: GroupID) -> Bool {
+        let bytes = Self.bytes(batch.proposals)
+        guard parkedBytes + bytes <= NodeLimits.proposalBytesMax else { return false }
+        parkedBytes += bytes
+        let waiting = parked[shard] ?? []
+        let place = waiting.firstIndex { $0.age > batch.age } ?? waiting.count
+        parked[shard, default: []].insert(batch, at: place)
+        return true
+    }
+
     /// Takes what waits for a shard, to be tried or ended.
-    mutating func takeParked(_ shard: GroupID) -> [Parked] {
+    mutating func takeParked(_ shard: GroupID) -> [Batch] {
         let items = parked.removeValue(forKey: shard) ?? []
         for item in items { parkedBytes -= Self.bytes(item.proposals) }
         return items
@@ -88,70 +114,64 @@ extension ConsensusLoop {
     /// Sends units where their shard is led; parks them while nobody knows where. Units of other
     /// nodes go back: a command makes one hop.
     func forward(_ units: [Unit], of shard: GroupID) {
-        var mine: [Proposal] = []
+        var mine: [Forwarding.Batch] = []
         for unit in units {
             switch unit.source {
             case .node(let origin): refuse(origin, of: shard, .notLeader)
-            case .here(let proposals): mine += proposals
+            case .here(let batch): mine.append(batch)
             }
         }
-        if mine.isEmpty { return }
-        let deadline = tickCount + ClusterLimits.proposalTicks
+        let proposals = mine.flatMap(\.proposals)
+        guard let first = mine.first, !proposals.isEmpty else { return }
+        let batch = Forwarding.Batch(
+            proposals: proposals, deadline: first.deadline, age: first.age)
         if let node = leaderNode(of: shard), !forwarding.mustQueue(shard, for: node) {
-            send(mine, of: shard, to: node, deadline: deadline)
+            send(batch, of: shard, to: node)
         } else {
-            park(mine, of: shard, deadline: deadline)
+            park(batch, of: shard)
         }
     }
 
-    private func send(
-        _ proposals: [Proposal], of shard: GroupID, to node: NodeNumber, deadline: UInt64
-    ) {
+    /// Sends a batch, in frames that an entry can take.
+    private func send(_ batch: Forwarding.Batch, of shard: GroupID, to node: NodeNumber) {
         var first = 0
-        while first < proposals.count {
+        while first < batch.proposals.count {
             var bytes = 0
             var next = first
-            while next < proposals.count,
-                next == first || bytes + proposals[next].command.count <= NodeLimits.entryBytesMax
+            while next < batch.proposals.count,
+                next == first
+                    || bytes + batch.proposals[next].command.count <= NodeLimits.entryBytesMax
             {
-                bytes += proposals[next].command.count
+                bytes += batch.proposals[next].command.count
                 next += 1
             }
-            let part = Array(proposals[first..<next])
-            forwarding.nextRequest += 1
-            let request = forwarding.nextRequest
-            let flight = forwarding.flights[shard] ?? .init(name: request, node: node)
-            let batch = PeerFrame.ForwardedBatch(
-                request: request, flight: flight.name, shard: shard, epoch: cluster.epoch,
-                commands: part.map(\.command))
-            if cluster.send(.propose(batch), to: node) {
-                forwarding.sent[request] = Forwarding.Sent(
-                    shard: shard, node: node, proposals: part, deadline: deadline)
-                forwarding.flights[shard] = flight
-                forwarding.flights[shard]?.count += 1
-            } else {
-                return park(Array(proposals[first...]), of: shard, deadline: deadline)
+            guard sendPart(batch[first..<next], of: shard, to: node) else {
+                return park(batch[first..<batch.proposals.count], of: shard)
             }
             first = next
         }
     }
 
-    /// Has a unit of this node wait for a leader.
-    func park(_ unit: Unit, of shard: GroupID) {
-        guard case .here(let proposals) = unit.source else { return }
-        park(proposals, of: shard, deadline: tickCount + ClusterLimits.proposalTicks)
+    private func sendPart(
+        _ part: Forwarding.Batch, of shard: GroupID, to node: NodeNumber
+    ) -> Bool {
+        forwarding.nextRequest += 1
+        let request = forwarding.nextRequest
+        let flight = forwarding.flights[shard] ?? .init(name: request, node: node)
+        let frame = PeerFrame.ForwardedBatch(
+            request: request, flight: flight.name, shard: shard, epoch: cluster.epoch,
+            commands: part.proposals.map(\.command))
+        guard cluster.send(.propose(frame), to: node) else { return false }
+        forwarding.sent[request] = Forwarding.Sent(shard: shard, node: node, batch: part)
+        forwarding.flights[shard] = flight
+        forwarding.flights[shard]?.count += 1
+        return true
     }
 
-    private func park(_ proposals: [Proposal], of shard: GroupID, deadline: UInt64) {
-        if proposals.isEmpty { return }
-        let bytes = Forwarding.bytes(proposals)
-        guard forwarding.parkedBytes + bytes <= NodeLimits.proposalBytesMax else {
-            for proposal in proposals { proposal.answer(.failure(ChatNode.overloaded)) }
-            return
-        }
-        forwarding.parkedBytes += bytes
-        forwarding.parked[shard, default: []].append(
-            Forwarding.Parked(proposals: proposals, deadline: deadline))
+    /// Has commands of this node wait for a leader.
+    func park(_ batch: Forwarding.Batch, of shard: GroupID) {
+        if batch.proposals.isEmpty || forwarding.park(batch, of: shard) { return }
+        for proposal in batch.proposals { proposal.answer(.failure(ChatNode.overloaded)) }
     }
 
     /// Takes what another node's leader said of a forwarded batch.
@@ -159,16 +179,16 @@ extension ConsensusLoop {
         guard let sent = forwarding.take(request) else { return }
         switch outcome {
         case .accepted(let index, let term, let offset):
-            let answers = sent.proposals.map(\.answer)
+            let answers = sent.batch.proposals.map(\.answer)
             // Applied already: its results went by, and nobody can tell them any more.
             guard index > (replicator.handedOut(sent.shard)) else {
                 for answer in answers { answer(.failure(Self.unknownOutcome)) }
                 return
             }
             wait(answers, for: (sent.shard, index, term), offset: offset)
-        case .notLeader: park(sent.proposals, of: sent.shard, deadline: sent.deadline)
+        case .notLeader: park(sent.batch, of: sent.shard)
         case .overloaded, .tooLarge:
-            for proposal in sent.proposals { proposal.answer(.failure(Self.error(outcome))) }
+            for proposal in sent.batch.proposals { proposal.answer(.failure(Self.error(outcome))) }
         }
     }
 
@@ -204,7 +224,7 @@ extension ConsensusLoop {
     func loseForwarded(to node: NodeNumber) {
         for request in forwarding.sent.keys.sorted()
         where forwarding.sent[request]?.node == node {
-            giveUp(forwarding.take(request)?.proposals ?? [])
+            giveUp(forwarding.take(request)?.batch.proposals ?? [])
         }
     }
 
@@ -224,7 +244,7 @@ extension ConsensusLoop {
             guard flight.strayTicks >= ClusterLimits.strayTicks else { continue }
             for request in forwarding.sent.keys.sorted()
             where forwarding.sent[request]?.shard == shard {
-                giveUp(forwarding.take(request)?.proposals ?? [])
+                giveUp(forwarding.take(request)?.batch.proposals ?? [])
             }
         }
     }
@@ -234,34 +254,40 @@ extension ConsensusLoop {
         giveUpStrays()
         for shard in forwarding.parked.keys.sorted() { retry(shard) }
         for request in forwarding.sent.keys.sorted() {
-            guard let sent = forwarding.sent[request], sent.deadline <= tickCount else { continue }
+            guard let batch = forwarding.sent[request]?.batch, batch.deadline <= tickCount else {
+                continue
+            }
             _ = forwarding.take(request)
-            giveUp(sent.proposals)
+            giveUp(batch.proposals)
         }
     }
 
+    /// Tries again what waits for a shard's leader, unless some of it is still on its way.
     private func retry(_ shard: GroupID) {
-        var items = forwarding.takeParked(shard)
-        for item in items where item.deadline <= tickCount { giveUp(item.proposals) }
-        items.removeAll { $0.deadline <= tickCount }
-        let isLed = replicator.isLeading(shard) && !keeper.isClockOff
-        let node = forwarding.flights[shard] == nil && !isLed ? leaderNode(of: shard) : nil
-        if isLed, forwarding.flights[shard] == nil {
-            propose(items.flatMap { $0.proposals.map { Self.unit([$0]) } }, to: shard)
-        } else {
-            for item in items {
-                if let node, forwarding.parked[shard] == nil {
-                    send(item.proposals, of: shard, to: node, deadline: item.deadline)
-                } else {
-                    park(item.proposals, of: shard, deadline: item.deadline)
-                }
+        let waiting = forwarding.takeParked(shard)
+        for batch in waiting where batch.deadline <= tickCount { giveUp(batch.proposals) }
+        let batches = waiting.filter { $0.deadline > tickCount }
+        guard forwarding.flights[shard] == nil else {
+            for batch in batches { park(batch, of: shard) }
+            return
+        }
+        if replicator.isLeading(shard), !keeper.isClockOff {
+            if !batches.isEmpty { propose(batches.map(Self.unit), to: shard) }
+            return
+        }
+        let node = leaderNode(of: shard)
+        for batch in batches {
+            if let node, forwarding.parked[shard] == nil {
+                send(batch, of: shard, to: node)
+            } else {
+                park(batch, of: shard)
             }
         }
     }
 
     func abandonForwarded() {
         for request in forwarding.sent.keys.sorted() {
-            giveUp(forwarding.take(request)?.proposals ?? [])
+            giveUp(forwarding.take(request)?.batch.proposals ?? [])
         }
         for shard in forwarding.parked.keys.sorted() {
             for item in forwarding.takeParked(shard) { giveUp(item.proposals) }

@@ -1,3 +1,4 @@
+import ChatModel
 import RaftCore
 import Replication
 import Session
@@ -47,6 +48,7 @@ extension ConsensusLoop {
             giveUpLeaderships()
             return
         }
+        finishLeaving()
         var moves = 0
         for shard in replicator.groupIDs {
             guard replicator.isLeading(shard), let replica = replicator.replica(of: shard),
@@ -54,6 +56,21 @@ extension ConsensusLoop {
             else { continue }
             if keep(shard, replica) { continue }
             if moves < ClusterLimits.movesMax, moveToPreferred(shard, replica) { moves += 1 }
+        }
+    }
+
+    /// A node that leaves is let go once every group has parted from it for good.
+    private func finishLeaving() {
+        guard replicator.isLeading(ShardMap.meta) else { return }
+        for node in cluster.map.nodes where node.isLeaving {
+            let isHeld = replicator.groupIDs.contains { shard in
+                // What is not decided yet may come to nothing.
+                guard let replica = replicator.replica(of: shard) else { return true }
+                return replica.configuration(at: replica.commitIndex).members.contains {
+                    ReplicaName.node(of: $0) == node.number
+                }
+            }
+            if !isHeld { outlets.left(node.number) }
         }
     }
 

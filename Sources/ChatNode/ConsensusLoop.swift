@@ -78,6 +78,8 @@ final class ConsensusLoop: @unchecked Sendable {
         let notice: @Sendable (String) -> Void
         /// Microseconds that a turn of the log took.
         let turned: @Sendable (UInt64) -> Void
+        /// No group has a replica on this node, which leaves, any more.
+        let left: @Sendable (NodeNumber) -> Void
         /// Leaders of all shards, of which this node knows, are within reach; or are not any more.
         let inTouch: @Sendable (Bool) -> Void
         /// How all shards stand, now and then.
@@ -88,7 +90,7 @@ final class ConsensusLoop: @unchecked Sendable {
     struct Unit {
         /// Who is told what became of it.
         enum Source {
-            case here([Proposal])
+            case here(Forwarding.Batch)
             case node(Origin)
         }
 
@@ -158,7 +160,8 @@ final class ConsensusLoop: @unchecked Sendable {
             switch input {
             case .proposal(let proposal):
                 bytes += proposal.command.count
-                add(Self.unit([proposal]), proposal.shard)
+                let deadline = tickCount + ClusterLimits.proposalTicks
+                add(Self.unit(forwarding.batch([proposal], deadline: deadline)), proposal.shard)
             case .read(let barrier): open(barrier)
             case .peer(let event):
                 if let (shard, unit) = take(event) { add(unit, shard) }
@@ -189,15 +192,15 @@ final class ConsensusLoop: @unchecked Sendable {
         outlets.turned((clock.monotonicNanoseconds() &- start) / 1_000)
     }
 
-    static func unit(_ proposals: [Proposal]) -> Unit {
-        let bytes = proposals.reduce(0) { $0 + $1.command.count }
-        return Unit(
-            commands: proposals.map(\.command), source: .here(proposals), bytes: bytes)
+    static func unit(_ batch: Forwarding.Batch) -> Unit {
+        Unit(
+            commands: batch.proposals.map(\.command), source: .here(batch),
+            bytes: Forwarding.bytes(batch.proposals))
     }
 
     private func beat(_ shard: GroupID) {
         guard replicator.isLeading(shard) else { return }
-        propose([Unit(commands: [], source: .here([]), bytes: 0)], to: shard)
+        propose([Self.unit(forwarding.batch([], deadline: tickCount))], to: shard)
     }
 
     private func tick() {
@@ -230,9 +233,15 @@ final class ConsensusLoop: @unchecked Sendable {
     /// Cuts a shard's units into entries, or sends them where the shard is led.
     func propose(_ units: [Unit], to shard: GroupID) {
         // A leader whose clock is off stamps nothing: what comes waits until another leads.
-        guard replicator.isLeading(shard), !keeper.isClockOff,
-            !forwarding.mustQueue(shard, for: cluster.node)
-        else { return forward(units, of: shard) }
+        guard replicator.isLeading(shard), !keeper.isClockOff else {
+            return forward(units, of: shard)
+        }
+        var units = units
+        if forwarding.mustQueue(shard, for: cluster.node) {
+            // Own commands wait behind earlier ones; those of other nodes need not.
+            for unit in units { if case .here(let batch) = unit.source { park(batch, of: shard) } }
+            units.removeAll { if case .here = $0.source { true } else { false } }
+        }
         let stampMs = clock.wallMilliseconds()
         var first = 0
         while first < units.count {
@@ -256,8 +265,9 @@ final class ConsensusLoop: @unchecked Sendable {
             var offset = 0
             for unit in units {
                 switch unit.source {
-                case .here(let proposals):
-                    wait(proposals.map(\.answer), for: (shard, index, term), offset: offset)
+                case .here(let batch):
+                    let answers = batch.proposals.map(\.answer)
+                    wait(answers, for: (shard, index, term), offset: offset)
                 case .node(let origin):
                     reply(
                         origin.request, .accepted(index: index, term: term, offset: offset),
@@ -287,7 +297,7 @@ final class ConsensusLoop: @unchecked Sendable {
         let outcome: PeerFrame.ForwardOutcome
         switch reason {
         case .unknownGroup, .notLeader, .transferring:
-            if case .here = unit.source { return park(unit, of: shard) }
+            if case .here(let batch) = unit.source { return park(batch, of: shard) }
             outcome = .notLeader
         case .tooLarge: outcome = .tooLarge
         case .overloaded: outcome = .overloaded
@@ -295,9 +305,9 @@ final class ConsensusLoop: @unchecked Sendable {
         }
         switch unit.source {
         case .node(let origin): refuse(origin, of: shard, outcome)
-        case .here(let proposals):
+        case .here(let batch):
             let error = reason == .stopped ? Self.stopping : Self.error(outcome)
-            for proposal in proposals { proposal.answer(.failure(error)) }
+            for proposal in batch.proposals { proposal.answer(.failure(error)) }
         }
     }
 

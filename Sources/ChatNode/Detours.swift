@@ -9,7 +9,7 @@ final class Detours: Sendable {
 
     private struct State {
         /// Users with a change under way, and what waits behind it.
-        var queues: [UserID: [Job]] = [:]
+        var queues: [UserID: ArraySlice<Job>] = [:]
         var waiting = 0
     }
 
@@ -38,19 +38,39 @@ final class Detours: Sendable {
         return true
     }
 
-    private func start(_ user: UserID, _ job: Job) {
-        job { [self] in
-            let next = state.withLock { state -> Job? in
-                guard var queue = state.queues[user], !queue.isEmpty else {
-                    state.queues[user] = nil
-                    return nil
-                }
-                let next = queue.removeFirst()
-                state.queues[user] = queue
-                state.waiting -= 1
-                return next
+    /// Runs jobs one after the other. Those that are done before they return are a loop's turns: a
+    /// long queue of them must not become a deep stack.
+    private func start(_ user: UserID, _ first: Job) {
+        var job = first
+        while true {
+            let turn = Turn()
+            job { [self] in
+                if turn.isSecond() { runNext(user) }
             }
-            if let next { start(user, next) }
+            guard turn.isSecond(), let next = takeNext(user) else { return }
+            job = next
+        }
+    }
+
+    private func runNext(_ user: UserID) {
+        if let next = takeNext(user) { start(user, next) }
+    }
+
+    /// A job has two ends: it returns, and it is done. Whoever comes second goes on.
+    private final class Turn: Sendable {
+        private let isOver = Atomic<Bool>(false)
+
+        func isSecond() -> Bool { isOver.exchange(true, ordering: .acquiringAndReleasing) }
+    }
+
+    private func takeNext(_ user: UserID) -> Job? {
+        state.withLock { state in
+            guard let next = state.queues[user]?.popFirst() else {
+                state.queues[user] = nil
+                return nil
+            }
+            state.waiting -= 1
+            return next
         }
     }
 }

@@ -95,8 +95,10 @@ package enum AdminCall: Equatable, Sendable {
     case shards
     /// Hand a shard, led here, to a node.
     case transfer(shard: UInt32, node: UInt16)
-    /// Add a node to the cluster, or change where it is.
+    /// Add a node to the cluster.
     case addNode(number: UInt16, peer: String, url: String)
+    /// Say where the node with a number, lost and replaced, is now.
+    case replaceNode(number: UInt16, peer: String, url: String)
     /// Take a node out of the cluster.
     case removeNode(UInt16)
 }

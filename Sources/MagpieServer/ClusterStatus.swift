@@ -12,6 +12,7 @@ enum ClusterStatus {
             return """
                 {"node":\(node.number),"url":\(text(node.url)),"peer":\(text(node.peerAddress)),\
                 "self":\(node.isSelf),"connected":\(node.isConnected),"ready":\(node.isReady),\
+                "leaving":\(node.isLeaving),\
                 "load":\(node.load),"groupsLed":\(node.groupsLed)\(refusal)}
                 """
         }

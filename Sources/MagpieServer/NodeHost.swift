@@ -51,6 +51,9 @@ final class NodeHost: GatewayHost {
         case .addNode(let number, let peer, let url):
             let added = ClusterMap.Node(number: number, peerAddress: peer, url: url)
             try await done { node.addNode(added, answer: $0) }
+        case .replaceNode(let number, let peer, let url):
+            let moved = ClusterMap.Node(number: number, peerAddress: peer, url: url)
+            try await done { node.replaceNode(moved, answer: $0) }
         case .removeNode(let number):
             try await done { node.removeNode(number, answer: $0) }
         }

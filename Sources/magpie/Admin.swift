@@ -57,6 +57,7 @@ struct Admin: AsyncParsableCommand {
         let ready: Bool
         let load: Double
         let groupsLed: Int
+        let leaving: Bool
         let refusal: String?
     }
 
@@ -128,7 +129,9 @@ struct Admin: AsyncParsableCommand {
         static func show(_ nodes: [NodeLine]) {
             print("node  state         leads  load  url")
             for node in nodes {
-                let state = !node.connected ? "unreachable" : node.ready ? "ready" : "starting"
+                let state =
+                    !node.connected
+                    ? "unreachable" : node.leaving ? "leaving" : node.ready ? "ready" : "starting"
                 print(
                     column("\(node.node)", 6) + column(state, 14) + column("\(node.groupsLed)", 7)
                         + column("\(Int(node.load * 100)) %", 6) + node.url)
@@ -201,7 +204,7 @@ extension Admin {
         @Option(name: .customLong("node-url"), help: "Where clients reach it.") var nodeURL: String
 
         func run() async throws {
-            try await Admin.add(target, node, peer, nodeURL)
+            try await Admin.place(target, node, peer, nodeURL, "POST")
             if !target.json { print("node \(node) is added; see: magpie admin status") }
         }
     }
@@ -210,7 +213,11 @@ extension Admin {
     struct RemoveNode: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Take a node out of the cluster, for good.",
-            discussion: "Its replicas leave their groups. Stop the node afterwards.")
+            discussion: """
+                Its replicas leave their groups; then it is no peer any more. If it lives, let it \
+                run until status does not show it, and stop it then. One node at a time; refused \
+                where the others would have no majority.
+                """)
         @OptionGroup var target: Target
         @Option(help: "The node's number.") var node: UInt16
 
@@ -235,20 +242,20 @@ extension Admin {
         @Option(name: .customLong("node-url"), help: "Where clients reach it.") var nodeURL: String
 
         func run() async throws {
-            try await Admin.add(target, node, peer, nodeURL)
+            try await Admin.place(target, node, peer, nodeURL, "PUT")
             if !target.json { print("node \(node) is at \(peer) now; see: magpie admin status") }
         }
     }
 
-    private static func add(
-        _ target: Target, _ node: UInt16, _ peer: String, _ url: String
+    private static func place(
+        _ target: Target, _ node: UInt16, _ peer: String, _ url: String, _ method: String
     ) async throws {
         var query = URLComponents()
         query.queryItems = [
             URLQueryItem(name: "node", value: "\(node)"),
             URLQueryItem(name: "peer", value: peer), URLQueryItem(name: "url", value: url),
         ]
-        _ = try await target.ask("/admin/nodes\(query.string ?? "")", method: "POST")
+        _ = try await target.ask("/admin/nodes\(query.string ?? "")", method: method)
     }
 }
 

@@ -7,7 +7,7 @@ import Testing
         epoch: 300,
         nodes: [
             .init(number: 300, peerAddress: "c:1", url: ""),
-            .init(number: 1, peerAddress: "a:1", url: "https://a"),
+            .init(number: 1, peerAddress: "a:1", url: "https://a", isLeaving: true),
         ])
 
     private func encode(_ map: ClusterMap) -> [UInt8] {
@@ -26,7 +26,8 @@ import Testing
         let bytes = encode(Self.map)
         #expect(
             Hex.encode(bytes) == "ac02" + "02" + "01" + "03613a31" + "0968747470733a2f2f61"
-                + "ac02" + "03633a31" + "00")
+                + "01" + "ac02" + "03633a31" + "00" + "00")
+        #expect(Self.map.staying == [300])
         #expect(try decode(bytes) == Self.map)
         for length in 0..<bytes.count {
             #expect(throws: DecodeError.self) { try decode(Array(bytes[..<length])) }
@@ -36,10 +37,11 @@ import Testing
 
     @Test("Node 0, nodes out of order, too many and text that is none are refused")
     func refused() {
-        let node: [UInt8] = [0, 0]
+        let node: [UInt8] = [0, 0, 0]
         let wrong: [[UInt8]] = [
             [1, 1, 0] + node, [1, 2, 2] + node + [1] + node, [1, 2, 1] + node + [1] + node,
-            [1, 16] + (1...16).flatMap { [$0] + node }, [1, 1, 1, 1, 0xFF, 0],
+            [1, 16] + (1...16).flatMap { [$0] + node }, [1, 1, 1, 1, 0xFF, 0, 0],
+            [1, 1, 1, 0, 0, 2],
             [1, 1, 0x80, 0x80, 4] + node,
         ]
         for bytes in wrong { #expect(throws: DecodeError.self) { try decode(bytes) } }

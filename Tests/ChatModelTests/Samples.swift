@@ -61,7 +61,7 @@ enum Samples {
                 epoch: 300,
                 nodes: [
                     .init(number: 1, peerAddress: "a:1", url: "https://a"),
-                    .init(number: 300, peerAddress: "c:1", url: ""),
+                    .init(number: 300, peerAddress: "c:1", url: "", isLeaving: true),
                 ])),
     ]
 

@@ -61,6 +61,22 @@ struct DetoursTests {
         #expect(log.value.begun == ["a1", "b1", "a2", "a4", "b2"])
     }
 
+    @Test("A long queue of jobs that are over at once takes no deep stack")
+    func long() {
+        let (detours, count) = (Detours(limit: 100_000), Box(0))
+        let first = Box<(@Sendable () -> Void)?>(nil)
+        #expect(detours.run(Self.ann) { done in first.change { $0 = done } })
+        for _ in 0..<100_000 {
+            let isQueued = detours.run(Self.ann) { done in
+                count.change { $0 += 1 }
+                done()
+            }
+            #expect(isQueued)
+        }
+        first.value?()
+        #expect(count.value == 100_000 && !detours.isUnderWay(Self.ann))
+    }
+
     @Test("Jobs that are over at once keep their order", arguments: 0..<4)
     func random(seed: UInt64) {
         var random = SplitMix64(seed: seed)

@@ -97,9 +97,13 @@ struct PeerFrameTests {
             .stateMarks([.init(shard: 2, index: 128, hash: 0x0807_0605_0403_0201)])
         ),
         (
-            "map 3: node 2 at n2:1, http://n2",
+            "map 3: node 2 at n2:1, http://n2, leaving",
             .map(
-                .init(epoch: 3, nodes: [.init(number: 2, peerAddress: "n2:1", url: "http://n2")]))
+                .init(
+                    epoch: 3,
+                    nodes: [
+                        .init(number: 2, peerAddress: "n2:1", url: "http://n2", isLeaving: true)
+                    ]))
         ),
     ]
 

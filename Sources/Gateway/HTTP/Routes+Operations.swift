@@ -17,6 +17,7 @@ extension Routes {
             Call(.get, "/admin/shards", { try await self.administer(.shards, $1) }),
             Call(.post, "/admin/transfer", transfer),
             Call(.post, "/admin/nodes", addNode),
+            Call(.put, "/admin/nodes", replaceNode),
             Call(.delete, "/admin/nodes", removeNode),
             Call(
                 .get, "/v1/ws",
@@ -66,15 +67,29 @@ extension Routes {
     @Sendable private func addNode(
         _ request: Request, _ context: GatewayContext
     ) async throws -> Response {
-        let number = try Self.node(request)
+        let (number, peer, url) = try Self.place(request)
+        return try await administer(.addNode(number: number, peer: peer, url: url), context)
+    }
+
+    /// Says where a replaced node is: `?node=N&peer=HOST:PORT&url=URL`.
+    @Sendable private func replaceNode(
+        _ request: Request, _ context: GatewayContext
+    ) async throws -> Response {
+        let (number, peer, url) = try Self.place(request)
+        return try await administer(.replaceNode(number: number, peer: peer, url: url), context)
+    }
+
+    private static func place(
+        _ request: Request
+    ) throws(ServiceError) -> (number: UInt16, peer: String, url: String) {
+        let number = try node(request)
         guard let peer = request.uri.queryParameters["peer"], peer.contains(":") else {
             throw ServiceError(.invalidArgument, "peer: HOST:PORT for other nodes")
         }
         guard let url = request.uri.queryParameters["url"], url.hasPrefix("http") else {
             throw ServiceError(.invalidArgument, "url: where clients reach the node")
         }
-        return try await administer(
-            .addNode(number: number, peer: String(peer), url: String(url)), context)
+        return (number, String(peer), String(url))
     }
 
     /// Removes a node: `?node=N`.
