@@ -201,7 +201,10 @@ package final class ChatNode: NodePort {
         apply.open { loop.take($0) }
         consensusBox.open { consensus.take($0) }
         readMap()
-        try cluster.attach(configuration.cluster?.name ?? "") { [consensusBox] event in
+        try cluster.attach(configuration.cluster?.name ?? "") { [consensusBox, meters] event in
+            if case .frame(_, let bytes) = event, !meters.takesPeerFrame(bytes: bytes.count) {
+                return
+            }
             consensusBox.putCompletion(.peer(event))
         }
         consensusBox.putCompletion(.tick)
@@ -249,6 +252,7 @@ package final class ChatNode: NodePort {
         ConsensusLoop.Outlets(
             release: { [store] in store.release($0) },
             took: { [weak self] in _ = self?.waitingBytes.subtract($0, ordering: .relaxed) },
+            tookFrame: { [meters] in meters.tookPeerFrame(bytes: $0) },
             decided: { [apply] in apply.putCompletion(.decided($0)) }, failed: fail,
             led: { [leadership] shard, isLed in
                 if leadership.note(shard, isLed: isLed), isLed { worker.noteLeadership() }

@@ -20,7 +20,9 @@ extension ConsensusLoop {
             loseForwarded(to: node)
             loseAsked(of: node)
         case .refused(_, let reason): outlets.notice(reason)
-        case .frame(let hello, let bytes): return takeFrame(bytes, from: hello)
+        case .frame(let hello, let bytes):
+            outlets.tookFrame(bytes.count)
+            return takeFrame(bytes, from: hello)
         }
         return nil
     }

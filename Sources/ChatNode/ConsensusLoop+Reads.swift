@@ -32,10 +32,28 @@ struct ReadDesk {
         var deadline: UInt64 = 0
         /// The position to be granted, when the shard is led here.
         var position: UInt64?
-        /// Confirmed reads that wait for rows to be applied.
+        /// Confirmed reads that wait for rows to be applied, by ascending index.
         var confirmed: [(index: LogIndex, reads: [UInt64])] = []
         /// The last question failed: it waits for the next tick.
         var mustPause = false
+
+        /// Reads may be answered once rows hold everything up to `index`. What a leader confirms
+        /// later is not less.
+        mutating func confirm(_ index: LogIndex, _ reads: [UInt64]) {
+            let last = confirmed.count - 1
+            if last >= 0, confirmed[last].index >= index {
+                confirmed[last].reads += reads
+            } else {
+                confirmed.append((index, reads))
+            }
+        }
+
+        mutating func takeConfirmed(through index: LogIndex) -> [UInt64] {
+            let count = confirmed.prefix { $0.index <= index }.count
+            if count == 0 { return [] }
+            defer { confirmed.removeFirst(count) }
+            return confirmed[..<count].flatMap(\.reads)
+        }
     }
 
     /// Another node's question about a shard led here.
@@ -217,18 +235,15 @@ extension ConsensusLoop {
         state.position = nil
         if !state.next.isEmpty, !reads.due.contains(shard) { reads.due.append(shard) }
         let isApplied = index <= replicator.appliedIndex(shard)
-        if !isApplied { state.confirmed.append((index, confirmed)) }
+        if !isApplied { state.confirm(index, confirmed) }
         reads.shards[shard] = state
         if isApplied { for read in confirmed { count(read) } }
     }
 
     /// Rows of a shard were applied.
     func finishReads(of shard: GroupID, appliedThrough index: LogIndex) {
-        guard let confirmed = reads.shards[shard]?.confirmed, !confirmed.isEmpty else { return }
-        reads.shards[shard]?.confirmed = confirmed.filter { $0.index > index }
-        for item in confirmed where item.index <= index {
-            for read in item.reads { count(read) }
-        }
+        guard let done = reads.shards[shard]?.takeConfirmed(through: index) else { return }
+        for read in done { count(read) }
     }
 
     /// One more shard of a read is done.
@@ -263,8 +278,14 @@ extension ConsensusLoop {
     /// Reads that have ended must not pile up in shards that nobody answers for.
     private func forgetEndedReads() {
         for shard in reads.shards.keys.sorted() {
-            guard var state = reads.shards[shard], !state.next.isEmpty else { continue }
+            guard var state = reads.shards[shard],
+                !state.next.isEmpty || !state.confirmed.isEmpty
+            else { continue }
             state.next.removeAll { reads.waiting[$0] == nil }
+            for place in state.confirmed.indices {
+                state.confirmed[place].reads.removeAll { reads.waiting[$0] == nil }
+            }
+            state.confirmed.removeAll { $0.reads.isEmpty }
             reads.shards[shard] = state
         }
     }

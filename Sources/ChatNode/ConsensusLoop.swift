@@ -65,6 +65,7 @@ final class ConsensusLoop: @unchecked Sendable {
     struct Outlets: Sendable {
         let release: @Sendable ([ShardPosition]) -> Void
         let took: @Sendable (Int) -> Void
+        let tookFrame: @Sendable (Int) -> Void
         let decided: @Sendable ([DecidedEntry]) -> Void
         let failed: @Sendable (NodeFailure) -> Void
         /// Leadership of shards came or went.

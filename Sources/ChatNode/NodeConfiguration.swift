@@ -67,6 +67,11 @@ enum NodeLimits {
     static let proposalsMax = 32_768
     /// Bytes of those commands.
     static let proposalBytesMax = 64 << 20
+    /// Bytes of frames of other nodes that wait for the consensus lane; more is dropped, as by a
+    /// network that loses frames.
+    static let peerBytesMax = 64 << 20
+    /// What a frame counts beside its bytes.
+    static let peerFrameOverhead = 256
     /// Bytes of a shard's log entries that are proposed and not yet applied.
     static let unappliedBytesMax = 8 << 20
     /// Inputs that wait for the apply lane, completions apart.

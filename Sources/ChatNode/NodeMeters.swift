@@ -66,6 +66,10 @@ package final class NodeMeters: Sendable {
     package let deliveries = Atomic<Int>(0)
     /// Errors that a client was told to look up in the log.
     package let incidents = Atomic<UInt64>(0)
+    /// Frames of other nodes that were dropped because the consensus lane could not keep up.
+    package let peerFramesDropped = Atomic<UInt64>(0)
+    /// Bytes of frames of other nodes that wait for the consensus lane.
+    let peerBytesWaiting = Atomic<Int>(0)
     /// True while writes come faster than tables.
     let isBehind = Atomic<Bool>(false)
     /// True once everything that the log held at the start is applied.
@@ -86,6 +90,20 @@ package final class NodeMeters: Sendable {
         if microseconds > logTurnMicrosecondsMax.load(ordering: .relaxed) {
             logTurnMicrosecondsMax.store(microseconds, ordering: .relaxed)
         }
+    }
+
+    /// Whether a frame of another node may wait; when too many bytes do it counts as dropped.
+    func takesPeerFrame(bytes: Int) -> Bool {
+        let cost = bytes + NodeLimits.peerFrameOverhead
+        let waiting = peerBytesWaiting.add(cost, ordering: .relaxed).newValue
+        if waiting <= NodeLimits.peerBytesMax { return true }
+        peerBytesWaiting.subtract(cost, ordering: .relaxed)
+        peerFramesDropped.add(1, ordering: .relaxed)
+        return false
+    }
+
+    func tookPeerFrame(bytes: Int) {
+        peerBytesWaiting.subtract(bytes + NodeLimits.peerFrameOverhead, ordering: .relaxed)
     }
 
     func applied(commands count: Int) {

@@ -209,7 +209,7 @@ extension PeerFrame {
         case 1:
             return .accepted(
                 index: try reader.readVarint(), term: try reader.readVarint(),
-                offset: try reader.readCount())
+                offset: try reader.readCount(max: 1 << 24))
         case 2: return .notLeader
         case 3: return .overloaded
         case 4: return .tooLarge

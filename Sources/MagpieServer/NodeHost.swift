@@ -139,6 +139,10 @@ final class NodeHost: GatewayHost {
             "page_shared_total", "counter", "Readers that shared another one's look-up.",
             tails.shared)
         text += ClusterStatus.metrics(node.shardReports())
+        add(
+            "peer_frames_dropped_total", "counter",
+            "Frames of other nodes dropped because the node could not keep up.",
+            node.meters.peerFramesDropped.load(ordering: .relaxed))
         add("ready", "gauge", "1 when the node serves.", isReady() ? 1 : 0)
         return text
     }

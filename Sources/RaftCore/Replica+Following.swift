@@ -14,11 +14,20 @@ extension Replica {
             return
         }
         if let conflict = entries.firstIndex(where: { log.term(at: $0.index) != $0.term }) {
+            // As if it had been lost: the leader sends it again.
+            if isFull { return learnCommit(min(commit, previousIndex)) }
             replace(with: entries[conflict...])
         }
         let last = previousIndex + LogIndex(entries.count)
         learnCommit(min(commit, last))
         sendWhenDurable(.appendReply(match: last), to: peer)
+    }
+
+    /// True when so much is decided here and not yet applied that no more is taken into memory: a
+    /// state machine that is slower than the group's must not let its queue grow without a limit.
+    private var isFull: Bool {
+        appliedIndex < commitIndex
+            && log.cachedBytes > options.cacheBytesMax + options.unappliedBytesMax
     }
 
     /// Puts `entries` in the place of whatever follows their predecessor.

@@ -137,10 +137,16 @@ package struct Replica: Sendable {
         }
     }
 
+    /// No run of elections that a replica slept through comes near it: a message from further ahead
+    /// is damaged, and would use up the terms there are.
+    private static let termStepMax: Term = 1 << 32
+
     /// Takes a message. Those for another replica and those that contradict themselves, or a leader
     /// in its own term, are dropped.
     package mutating func receive(_ message: Message) {
-        guard message.to == id, message.from != id, message.isCoherent else { return }
+        guard message.to == id, message.from != id, message.isCoherent,
+            message.term <= term + Self.termStepMax
+        else { return }
         guard settleTerm(with: message) else { return }
         if message.isFromLeader {
             if role != .leader { hear(message) }

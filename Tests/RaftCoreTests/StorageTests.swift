@@ -33,6 +33,43 @@ struct StorageTests {
         return effects.messages
     }
 
+    @Test("A follower whose state machine lags takes only so much into memory, and goes on later")
+    func aFollowerWhoseStateMachineLagsTakesOnlySoMuch() throws {
+        var options = RaftOptions()
+        options.entryBytesMax = 1_000
+        options.unappliedBytesMax = 4_000
+        options.cacheBytesMax = 2_000
+        var replica = Replica(
+            id: 3, configuration: Configuration(voters: [1, 2, 3]), options: options, seed: 1)
+        func offer(_ index: LogIndex) {
+            let entry = Entry(
+                index: index, term: 1, kind: .command, payload: [UInt8](repeating: 1, count: 968))
+            replica.receive(
+                Message(
+                    from: 1, to: 3, term: 1,
+                    body: .append(
+                        previousIndex: index - 1, previousTerm: index > 1 ? 1 : 0,
+                        entries: [entry], commit: index - 1)))
+            if let write = replica.takeWrite() { replica.stored(write.ticket) }
+            _ = Self.replies(&replica)
+        }
+        for index in 1...20 as ClosedRange<LogIndex> { offer(index) }
+        #expect(replica.log.lastIndex == 7, "6,000 bytes and the one that passed them")
+        #expect(replica.commitIndex == 7)
+        replica.applied(through: 7)
+        for index in 8...9 as ClosedRange<LogIndex> { offer(index) }
+        #expect(replica.log.lastIndex == 9 && replica.brokenInvariant() == nil)
+    }
+
+    @Test("A term far ahead of all others is not taken")
+    func aTermFarAheadIsNotTaken() {
+        var replica = Self.follower()
+        replica.receive(Self.append(from: 1, term: 1 << 40, 1))
+        #expect(replica.term == 0)
+        replica.receive(Self.append(from: 1, term: 1 << 31, 1))
+        #expect(replica.term == 1 << 31)
+    }
+
     @Test("An old completion does not attest an entry that left the log and came back")
     func anOldCompletionDoesNotAttestAnEntryThatLeftTheLogAndCameBack() throws {
         var replica = Self.follower()
