@@ -7,7 +7,7 @@
         case forgetVote = 1
         case commitOldTerm, cutRot, snapshotWithoutDedup, earlyRead, answerByIndex
         case earlyAcknowledgement, splitCut, localTime, returningFeed, unflushedInstall
-        case forgetReleasedVote
+        case forgetReleasedVote, acceptOldEpoch
 
         private static let active = Atomic<UInt8>(0)
 

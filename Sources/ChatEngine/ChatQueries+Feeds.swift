@@ -16,14 +16,18 @@ extension ChatQueries {
     /// The complete part also lists the user's large conversations, whether they changed or not:
     /// their messages touch no feed, so nothing else says that they moved. Above
     /// ``Limits/changedMax`` of them, those with the newest entries.
+    ///
+    /// Nil when the rows of a conversation are older than what the feed has heard of it: the shards
+    /// of this node stand at different times, and the answer would pass over the change for good.
     package func changes(
         for user: UserID, since: FeedPosition, limit: Int? = nil
-    ) throws -> FeedChanges {
+    ) throws -> FeedChanges? {
         let end = try view.feedPosition(user)
         let max = Swift.max(1, min(limit ?? limits.changedMax, limits.changedMax))
         var changed: [ChangedView] = []
         var position = since
         var isComplete = true
+        var isStale = false
         var visited = 0
         if since < end {
             try view.scan(
@@ -37,12 +41,15 @@ extension ChatQueries {
                 let place = try feedPlace(key)
                 visited += 1
                 position = place.position
+                isStale = try isBehindFeed(of: user, place.conversation)
+                if isStale { return false }
                 if let state = try self.changed(place.conversation, asker: user) {
                     changed.append(state)
                 }
                 return true
             }
         }
+        if isStale { return nil }
         guard isComplete else {
             return FeedChanges(changed: changed, position: position, isComplete: false)
         }
@@ -51,6 +58,13 @@ extension ChatQueries {
             if let state = try self.changed(conversation, asker: user) { changed.append(state) }
         }
         return FeedChanges(changed: changed, position: end, isComplete: true)
+    }
+
+    private func isBehindFeed(
+        of user: UserID, _ conversation: ConversationID
+    ) throws -> Bool {
+        let row: FeedRow? = try view.row(.feeds, KeySchema.feed(user, conversation))
+        return try row?.change ?? 0 > view.head(conversation)?.change ?? 0
     }
 
     /// The user's large conversations, at most ``Limits/changedMax``: the ones with the newest

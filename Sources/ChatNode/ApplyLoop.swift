@@ -102,6 +102,7 @@ final class ApplyLoop: @unchecked Sendable {
     private var held: [GroupID: [DecidedEntry]] = [:]
     /// Since when an erased text may stand in older tables; an earlier run may have left some.
     private var erasedSinceMs: Milliseconds?
+    private var lastErasedMs: Milliseconds?
     var hub = Hub()
     var presence: PresenceTable
     var sockets: [SessionEndpoint: Socket] = [:]
@@ -160,8 +161,7 @@ final class ApplyLoop: @unchecked Sendable {
                 // It went by a read lane: what it says may be over.
                 if presence.view(of: change.user).state == change.state { publish(change) }
             case .presenceNotes(let node, let notes): take(notes, from: node)
-            case .pin(let shard, let answer):
-                answer(store.position(of: shard).map { (store.tree.snapshot(), $0) })
+            case .pin(let shard, let answer): answer(pin(shard))
             case .install(let position, let ingest, let answer): install(position, ingest, answer)
             case .resume(let shard): resume(shard)
             case .compare(let node, let marks): compare(marks, of: node)
@@ -240,7 +240,7 @@ final class ApplyLoop: @unchecked Sendable {
         store.apply(
             shard: shard, index: entry.index, term: entry.term, payloadBytes: entry.payload.count,
             outcome.batch, isErasing: isErasing)
-        if isErasing, erasedSinceMs == nil { erasedSinceMs = Self.moment(clock).nowMs }
+        if isErasing { noteErasure() }
         lastStamps[place] = outcome.stampMs
         meters.applied(commands: batch.commands.count)
         try advanceTails(outcome.events, from: before)
@@ -296,15 +296,25 @@ final class ApplyLoop: @unchecked Sendable {
         }
     }
 
-    /// The rows of a shard are replaced as a whole; what was cached of them is forgotten.
+    /// A shard's rows and how far they go; nil while they are being replaced, when the position is
+    /// ahead of what readers see.
+    private func pin(_ shard: GroupID) -> (Snapshot, ShardPosition)? {
+        guard held[shard] == nil else { return nil }
+        return store.position(of: shard).map { (store.tree.snapshot(), $0) }
+    }
+
+    /// The rows of a shard are replaced as a whole; what was cached of them is forgotten. A shard's
+    /// next snapshot waits until the rows of this one are there: what is held belongs to it.
     private func install(
         _ position: ShardPosition, _ ingest: TreeIngest, _ answer: @Sendable (Bool) -> Void
     ) {
-        guard store.canInstall else { return answer(false) }
+        guard held[position.shard] == nil, store.canInstall else { return answer(false) }
         let installed = outlets.installed
         if store.install(position, ingest, done: { installed(position) }) {
             engines[Int(position.shard)].forgetCaches()
             held[position.shard] = []
+            // What was erased since is not among the new rows, but still among the old.
+            noteErasure()
         } else {
             ingest.abandon()
         }
@@ -388,11 +398,18 @@ final class ApplyLoop: @unchecked Sendable {
         stampSample = nil
     }
 
+    private func noteErasure() {
+        let nowMs = Self.moment(clock).nowMs
+        erasedSinceMs = erasedSinceMs ?? nowMs
+        lastErasedMs = nowMs
+    }
+
     /// What was erased must leave the tables within a day: some hours after an erasure, when a cut
     /// has long written it out, the entries' tables are merged to the bottom.
     private func compactErased(_ nowMs: Milliseconds) {
         guard let since = erasedSinceMs, nowMs >= since + NodeLimits.erasedMsMax else { return }
-        erasedSinceMs = nil
+        // The last one may not be in tables yet: it gets another round.
+        erasedSinceMs = lastErasedMs.flatMap { $0 + NodeLimits.erasedSettleMs > nowMs ? $0 : nil }
         store.tree.requestCompaction(.entries)
     }
 

@@ -89,14 +89,30 @@ extension ChatNode {
         since feed: FeedPosition, for identity: Identity, answer: @escaping Answer<FeedChanges>
     ) {
         let fence = ApplyLoop.Input.fence { [self] in
-            read(.all, answer) { queries in
-                guard try queries.device(identity.user, identity.device) != nil else {
-                    throw ServiceError(.unauthenticated, "this device was signed out")
-                }
-                return try queries.changes(for: identity.user, since: feed)
-            }
+            readChanges(since: feed, identity, tries: 4, answer)
         }
         if !apply.put(fence) { refuse(answer, Self.overloaded) }
+    }
+
+    /// The shards' rows are confirmed one by one, so a feed may have heard of what the rows of a
+    /// conversation do not show yet. What it has heard was decided, so the next confirmation
+    /// brings it.
+    private func readChanges(
+        since feed: FeedPosition, _ identity: Identity, tries: Int,
+        _ answer: @escaping Answer<FeedChanges>
+    ) {
+        read(.all, answer) { queries in
+            guard try queries.device(identity.user, identity.device) != nil else {
+                throw ServiceError(.unauthenticated, "this device was signed out")
+            }
+            return try queries.changes(for: identity.user, since: feed)
+        } then: { [self] in
+            if tries > 1 { return readChanges(since: feed, identity, tries: tries - 1, answer) }
+            refuse(
+                answer,
+                ServiceError(
+                    .unavailable, "this node is catching up", retryAfterMs: NodeLimits.retryMs))
+        }
     }
 
     /// The asker's newest feed position.

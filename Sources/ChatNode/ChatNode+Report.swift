@@ -146,6 +146,9 @@ extension ChatNode {
     /// How all shards stood here half a second ago at most. Any thread.
     package func shardReports() -> [ShardReport] { reports.get() }
 
+    /// The map that this node goes by: as configured, or as the meta shard has it. Any thread.
+    package var clusterMap: ClusterMap { cluster.map }
+
     /// This node's number.
     package var clusterNode: NodeNumber { cluster.node }
 

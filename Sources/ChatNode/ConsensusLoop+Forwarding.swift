@@ -196,7 +196,12 @@ extension ConsensusLoop {
     func takeForwarded(_ batch: PeerFrame.ForwardedBatch, from node: NodeNumber) -> Unit? {
         let origin = Unit.Origin(node: node, request: batch.request, flight: batch.flight)
         let refused = forwarding.refused[.init(node: node, shard: batch.shard)]
-        guard batch.epoch >= cluster.epoch, refused != batch.flight else {
+        #if PlantedBugs
+            let isOld = batch.epoch < cluster.epoch && !PlantedBug.acceptOldEpoch.isOn
+        #else
+            let isOld = batch.epoch < cluster.epoch
+        #endif
+        guard !isOld, refused != batch.flight else {
             refuse(origin, of: batch.shard, .notLeader)
             return nil
         }

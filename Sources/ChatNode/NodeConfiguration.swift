@@ -96,6 +96,18 @@ enum NodeLimits {
     static let touchesInFlightMax = 4_096
     /// From an erasure until older tables are merged: well above the 10 minutes of a cut.
     static let erasedMsMax: Milliseconds = 6 * 3_600_000
+    /// Longer than what was applied waits for a cut to put it into tables.
+    static let erasedSettleMs: Milliseconds = 1_200_000
+    /// States of shards that are pinned for other nodes, those being pinned included.
+    static let exportsMax = 4
+    /// Such a state is let go of when nobody has asked for it for so long.
+    static let exportIdleMs: Milliseconds = 60_000
+    /// And so long after its last rows were sent: they may be asked for again.
+    static let exportGraceMs: Milliseconds = 15_000
+    /// So long a first question is taken for a repeated one, and answered from the same state.
+    static let exportFreshMs: Milliseconds = 10_000
+    /// How often it is looked for states whose time is over.
+    static let exportCheck = Duration.seconds(10)
     /// Last seen times written in one go.
     static let lastSeenRowsMax = 4_096
     /// Users asked about in one presence question or watch.

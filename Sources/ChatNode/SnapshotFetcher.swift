@@ -15,13 +15,24 @@ import ShardStore
 // Confined to its lane, but for `want` and `take`.
 final class SnapshotFetcher: @unchecked Sendable {
     private struct Fetch {
+        enum Phase {
+            /// Between an answer and the next question.
+            case paused
+            /// An answer is awaited.
+            case asked
+            /// All rows are here, and belong to the apply lane: nothing ends the fetch but its
+            /// answer.
+            case installing
+        }
+
         let shard: GroupID
-        var node: NodeNumber
+        let node: NodeNumber
         var cursor: SnapshotCursor
         var position: ShardPosition?
+        /// Nil before the first rows, and again once it is given to the apply lane.
         var ingest: TreeIngest?
+        var phase = Phase.paused
         var askedMs: Milliseconds = 0
-        var isWaiting = false
         var tries = 0
     }
 
@@ -35,8 +46,8 @@ final class SnapshotFetcher: @unchecked Sendable {
     private let clock: any Clock
     private let lane: any Lane
     private let ask: @Sendable (SnapshotCursor, NodeNumber) -> Void
-    /// Installs on the apply lane; the answer is true when it was taken or is of no use any more,
-    /// false when it must be tried again.
+    /// Installs on the apply lane, which owns the ingest from then on; the answer is true when it
+    /// was taken or is of no use any more, false when it must be tried again.
     private let install:
         @Sendable (
             ShardPosition, TreeIngest, @escaping @Sendable (Bool) -> Void
@@ -48,6 +59,8 @@ final class SnapshotFetcher: @unchecked Sendable {
     private var queue: [(shard: GroupID, node: NodeNumber)] = []
     /// How far the snapshots went that were installed.
     private var installed: [GroupID: LogIndex] = [:]
+    /// The last state of each node of which rows were taken.
+    private var exports: [NodeNumber: UInt64] = [:]
     private var paceMs: Milliseconds = 0
     private var isTimed = false
 
@@ -88,14 +101,18 @@ final class SnapshotFetcher: @unchecked Sendable {
         lane.submit { [self] in
             switch frame {
             case .snapshotChunk(let chunk): take(chunk, from: node)
-            case .snapshotRefused(let shard, _):
-                guard let fetch = current, fetch.shard == shard, fetch.node == node else { return }
+            case .snapshotRefused(let shard, let export):
+                guard let fetch = current, fetch.phase == .asked, fetch.shard == shard,
+                    fetch.node == node, fetch.cursor.export == export
+                else { return }
                 giveUp("node \(node) has no state of shard \(shard) to give")
             default: break
             }
         }
     }
 
+    /// Ends the fetch under way, but for rows that the apply lane has: a lane that stops later may
+    /// still install them, and they go with whoever holds them last.
     func stop() {
         lane.stop()
         current?.ingest?.abandon()
@@ -119,7 +136,7 @@ final class SnapshotFetcher: @unchecked Sendable {
     private func askForMore() {
         guard var fetch = current else { return }
         fetch.askedMs = nowMs
-        fetch.isWaiting = true
+        fetch.phase = .asked
         current = fetch
         ask(fetch.cursor, fetch.node)
         watch()
@@ -132,7 +149,9 @@ final class SnapshotFetcher: @unchecked Sendable {
         lane.submit(after: .milliseconds(Int64(Self.retryMs))) { [self] in
             isTimed = false
             guard let fetch = current else { return }
-            guard fetch.isWaiting, nowMs >= fetch.askedMs + Self.retryMs else { return watch() }
+            guard fetch.phase == .asked, nowMs >= fetch.askedMs + Self.retryMs else {
+                return watch()
+            }
             guard fetch.tries < Self.triesMax else {
                 return giveUp("node \(fetch.node) does not send shard \(fetch.shard)")
             }
@@ -149,10 +168,9 @@ final class SnapshotFetcher: @unchecked Sendable {
     }
 
     private func take(_ chunk: SnapshotChunk, from node: NodeNumber) {
-        guard var fetch = current, fetch.isWaiting, fetch.shard == chunk.shard,
+        guard var fetch = current, fetch.phase == .asked, fetch.shard == chunk.shard,
             fetch.node == node, fetch.cursor.keyspace == chunk.keyspace,
-            fetch.cursor.range == chunk.range,
-            fetch.cursor.export == 0 || fetch.cursor.export == chunk.export
+            fetch.cursor.range == chunk.range, answers(chunk, fetch.cursor, from: node)
         else { return }
         guard let configuration = Configuration.decode(chunk.configuration) else {
             return giveUp("node \(node) sent a state of shard \(chunk.shard) that cannot be read")
@@ -161,16 +179,24 @@ final class SnapshotFetcher: @unchecked Sendable {
             shard: chunk.shard, replica: 1, index: chunk.index, term: chunk.term,
             hash: chunk.hash, configuration: configuration)
         if let known = fetch.position, known != position { return }
-        fetch.isWaiting = false
-        fetch.tries = 0
-        fetch.position = position
-        fetch.cursor.export = chunk.export
         do {
+            let ends = try Self.ends(of: chunk.rows)
+            // A question that was repeated may be answered twice.
+            if let first = ends?.first, !fetch.cursor.lastKey.isEmpty,
+                !fetch.cursor.lastKey.lexicographicallyPrecedes(first)
+            {
+                return
+            }
+            fetch.phase = .paused
+            fetch.tries = 0
+            fetch.position = position
+            fetch.cursor.export = chunk.export
+            exports[node] = chunk.export
             let ranges = SnapshotRanges.of(chunk.shard, shards)
             let ingest = try fetch.ingest ?? store.tree.beginIngest(ranges: ranges)
             fetch.ingest = ingest
             try ingest.add(Keyspace(rawValue: chunk.keyspace), packed: chunk.rows)
-            if let lastKey = try Self.lastKey(of: chunk.rows) { fetch.cursor.lastKey = lastKey }
+            if let last = ends?.last { fetch.cursor.lastKey = last }
             current = fetch
             if chunk.isFinished, !advance(ranges: ranges.count) { return try finish() }
         } catch {
@@ -179,12 +205,22 @@ final class SnapshotFetcher: @unchecked Sendable {
         pace(chunk.rows.count)
     }
 
-    private static func lastKey(of rows: [UInt8]) throws -> [UInt8]? {
-        try rows.withUnsafeBytes { raw -> [UInt8]? in
+    /// True when a chunk is of the state that is being fetched. The first may be of any but the one
+    /// before: a late answer out of the middle of that is no beginning.
+    private func answers(
+        _ chunk: SnapshotChunk, _ cursor: SnapshotCursor, from node: NodeNumber
+    ) -> Bool {
+        if cursor.export != 0 { return cursor.export == chunk.export }
+        return exports[node] != chunk.export
+    }
+
+    private static func ends(of rows: [UInt8]) throws -> (first: [UInt8], last: [UInt8])? {
+        try rows.withUnsafeBytes { raw -> (first: [UInt8], last: [UInt8])? in
             var reader = PackedRowReader(raw)
-            var last: [UInt8]?
-            while let row = try reader.next() { last = [UInt8](row.key) }
-            return last
+            guard let first = try reader.next() else { return nil }
+            var last = first
+            while let row = try reader.next() { last = row }
+            return ([UInt8](first.key), [UInt8](last.key))
         }
     }
 
@@ -225,7 +261,7 @@ final class SnapshotFetcher: @unchecked Sendable {
         paceMs = max(paceMs, now) + UInt64(bytes) * 1_000 / Self.paceBytes
         if paceMs <= now + 20 { return askForMore() }
         lane.submit(after: .milliseconds(Int64(paceMs - now))) { [self] in
-            if current?.isWaiting == false { askForMore() }
+            if current?.phase == .paused { askForMore() }
         }
     }
 
@@ -234,6 +270,8 @@ final class SnapshotFetcher: @unchecked Sendable {
             return
         }
         try ingest.seal()
+        current?.phase = .installing
+        current?.ingest = nil
         tryInstall(position, ingest)
     }
 

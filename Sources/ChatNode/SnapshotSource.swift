@@ -12,7 +12,9 @@ import ShardStore
 ///
 /// The receiver asks at its own pace and names where it stands, so nothing is buffered here, a
 /// question may be repeated, and a broken connection costs nothing: the state stays pinned for a
-/// while. Pinned states are few and end when nobody asks for them.
+/// while. A pinned state keeps every table of its moment on the disk, and what was erased since in
+/// them. So there are few, and each ends on a timer: soon after its last rows were sent, or when
+/// nobody asks for it.
 // Confined to its lane, but for `ask`.
 final class SnapshotSource: @unchecked Sendable {
     private struct Export {
@@ -20,11 +22,13 @@ final class SnapshotSource: @unchecked Sendable {
         let node: NodeNumber
         let snapshot: Snapshot
         let position: ShardPosition
-        var lastUseMs: Milliseconds
+        let madeMs: Milliseconds
+        /// When it is let go of unless it is asked for.
+        var endMs: Milliseconds
+        /// The receiver has asked for more of it, so it got the first answer.
+        var isKnown = false
     }
 
-    private static let exportsMax = 4
-    private static let idleMs: Milliseconds = 60_000
     private static let chunkBytes = 512 << 10
 
     private let shards: ShardMap
@@ -38,7 +42,10 @@ final class SnapshotSource: @unchecked Sendable {
     private let send: @Sendable (PeerFrame, NodeNumber) -> Void
     private let failed: @Sendable (NodeFailure) -> Void
     private var exports: [Export] = []
+    /// Which shard is being pinned for a node.
+    private var pinning: [NodeNumber: GroupID] = [:]
     private var nextExport: UInt64
+    private var isTimed = false
 
     init(
         shards: ShardMap, clock: any Clock, lane: any Lane, firstExport: UInt64,
@@ -67,10 +74,10 @@ final class SnapshotSource: @unchecked Sendable {
             } else if let place = exports.firstIndex(where: {
                 $0.id == cursor.export && $0.node == node
             }) {
-                exports[place].lastUseMs = nowMs
-                answer(cursor, exports[place])
+                exports[place].isKnown = true
+                answer(cursor, place)
             } else {
-                send(.snapshotRefused(shard: cursor.shard, export: cursor.export), node)
+                refuse(cursor, node)
             }
         }
     }
@@ -79,37 +86,73 @@ final class SnapshotSource: @unchecked Sendable {
 
     private func dropIdle() {
         let now = nowMs
-        exports.removeAll { now >= $0.lastUseMs + Self.idleMs }
+        exports.removeAll { now >= $0.endMs }
+    }
+
+    /// Looks again and again for states whose time is over, as long as there are any.
+    private func watch() {
+        if isTimed || exports.isEmpty { return }
+        isTimed = true
+        lane.submit(after: NodeLimits.exportCheck) { [self] in
+            isTimed = false
+            dropIdle()
+            watch()
+        }
     }
 
     private func begin(_ cursor: SnapshotCursor, _ node: NodeNumber) {
+        // A receiver whose first answer takes long asks again. One answer comes of the pin that is
+        // under way; one that was sent already is sent again, from the same state.
+        if pinning[node] == cursor.shard { return }
+        let now = nowMs
+        if let place = exports.firstIndex(where: {
+            $0.node == node && $0.position.shard == cursor.shard && !$0.isKnown
+                && now < $0.madeMs + NodeLimits.exportFreshMs
+        }) {
+            return answer(cursor, place)
+        }
         // A receiver that begins anew has forgotten what it was sent before.
         exports.removeAll { $0.node == node }
-        guard exports.count < Self.exportsMax else {
-            return send(.snapshotRefused(shard: cursor.shard, export: 0), node)
+        pinning[node] = nil
+        guard exports.count + pinning.count < NodeLimits.exportsMax else {
+            return refuse(cursor, node)
         }
+        pinning[node] = cursor.shard
         pin(cursor.shard) { [self] pinned in
-            lane.submit { [self] in
-                guard let (snapshot, position) = pinned else {
-                    return send(.snapshotRefused(shard: cursor.shard, export: 0), node)
-                }
-                nextExport += 1
-                let export = Export(
-                    id: nextExport, node: node, snapshot: snapshot, position: position,
-                    lastUseMs: nowMs)
-                exports.append(export)
-                answer(cursor, export)
-            }
+            lane.submit { [self] in take(pinned, cursor, node) }
         }
     }
 
-    private func answer(_ cursor: SnapshotCursor, _ export: Export) {
-        let ranges = SnapshotRanges.of(cursor.shard, shards)
-        guard cursor.shard == export.position.shard, Int(cursor.range) < ranges.count,
-            KeySchema.all.contains(where: { $0.keyspace.rawValue == cursor.keyspace })
-        else {
-            return send(.snapshotRefused(shard: cursor.shard, export: export.id), export.node)
+    private func take(
+        _ pinned: (Snapshot, ShardPosition)?, _ cursor: SnapshotCursor, _ node: NodeNumber
+    ) {
+        // Otherwise the receiver wants another shard by now.
+        guard pinning[node] == cursor.shard else { return }
+        pinning[node] = nil
+        guard let (snapshot, position) = pinned else { return refuse(cursor, node) }
+        nextExport += 1
+        let now = nowMs
+        exports.append(
+            Export(
+                id: nextExport, node: node, snapshot: snapshot, position: position, madeMs: now,
+                endMs: now + NodeLimits.exportIdleMs))
+        answer(cursor, exports.count - 1)
+        watch()
+    }
+
+    private func refuse(_ cursor: SnapshotCursor, _ node: NodeNumber) {
+        send(.snapshotRefused(shard: cursor.shard, export: cursor.export), node)
+    }
+
+    private func answer(_ cursor: SnapshotCursor, _ place: Int) {
+        let export = exports[place]
+        let keyspaces = KeySchema.all.map(\.keyspace.rawValue)
+        // The ranges are known of shards that there are: the shard is looked at first.
+        guard cursor.shard == export.position.shard, keyspaces.contains(cursor.keyspace) else {
+            return refuse(cursor, export.node)
         }
+        let ranges = SnapshotRanges.of(cursor.shard, shards)
+        guard Int(cursor.range) < ranges.count else { return refuse(cursor, export.node) }
         let range = ranges[Int(cursor.range)]
         // Behind the last key: that key with a zero byte.
         #if PlantedBugs
@@ -135,6 +178,11 @@ final class SnapshotSource: @unchecked Sendable {
                         keyspace: cursor.keyspace, range: cursor.range,
                         isFinished: chunk.isFinished, rows: chunk.packed)),
                 export.node)
+            let isLast =
+                chunk.isFinished && Int(cursor.range) + 1 == ranges.count
+                && cursor.keyspace == keyspaces.last
+            exports[place].endMs =
+                nowMs + (isLast ? NodeLimits.exportGraceMs : NodeLimits.exportIdleMs)
         } catch {
             failed(.tree(error))
         }
@@ -146,7 +194,7 @@ final class SnapshotSource: @unchecked Sendable {
     }
 }
 
-/// The ranges of keys that are a shard's, the same in every keyspace.
+/// The ranges of keys that are a shard's, the same in every keyspace. Only for shards of the map.
 enum SnapshotRanges {
     static func of(_ shard: GroupID, _ shards: ShardMap) -> [KeyRange] {
         var ranges: [KeyRange] = []

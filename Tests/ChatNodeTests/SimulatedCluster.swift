@@ -31,6 +31,8 @@ final class SimulatedCluster {
     private(set) var incidents = Box<[String]>([])
     private var processes: [NodeNumber: Process] = [:]
     private var lives: UInt64 = 0
+    /// Prepares the machine of a node that starts.
+    var onMachine: (NodeNumber, SimulatedMachine) -> Void = { _, _ in }
 
     init(seed: UInt64, count: Int = 3) {
         self.seed = seed
@@ -68,6 +70,7 @@ final class SimulatedCluster {
     private func seams(_ number: NodeNumber) -> NodeSeams {
         lives += 1
         let machine = scheduler.group()
+        onMachine(number, machine)
         let port = PeerPort(peers.endpoint(number, on: machine))
         processes[number] = Process(machine: machine, port: port)
         return NodeSeams(

@@ -3,8 +3,6 @@ import ChatEngine
 import ChatModel
 import FanOut
 import LSMTree
-import RaftCore
-import Replication
 import Session
 import ShardStore
 import Simulation
@@ -94,59 +92,5 @@ import Testing
         case .failure: #expect(plain == nil)
         case nil: Issue.record("no answer")
         }
-    }
-}
-
-/// What a node gives to one that fetches a shard.
-@Suite struct SnapshotSourceTests {
-    private final class Peer: Sendable {
-        let said = Box<[PeerFrame]>([])
-    }
-
-    private func source(_ world: SimulatedNode, _ node: ChatNode, _ peer: Peer) -> SnapshotSource {
-        SnapshotSource(
-            shards: node.shards, clock: world.clock, lane: world.scheduler.lane("source"),
-            firstExport: 7,
-            pin: { shard, answer in
-                answer(node.store.position(of: shard).map { (node.store.tree.snapshot(), $0) })
-            },
-            send: { frame, _ in peer.said.change { $0.append(frame) } }, failed: { _ in })
-    }
-
-    private func ask(
-        _ source: SnapshotSource, _ cursor: SnapshotCursor, _ world: SimulatedNode, _ peer: Peer
-    ) -> PeerFrame? {
-        let before = peer.said.value.count
-        source.ask(cursor, from: 2)
-        world.run { peer.said.value.count > before }
-        return peer.said.value.last
-    }
-
-    @Test("Questions for keyspaces, ranges and shards that there are none of are refused")
-    func refused() throws {
-        let world = SimulatedNode(seed: 3)
-        #expect(world.boot())
-        let (node, peer) = (try #require(world.node), Peer())
-        let source = source(world, node, peer)
-        let first = SnapshotCursor(shard: 1, export: 0, keyspace: 1, range: 0, lastKey: [])
-        guard case .snapshotChunk(let chunk)? = ask(source, first, world, peer) else {
-            Issue.record("no chunk")
-            return
-        }
-        #expect(chunk.export == 8 && chunk.index == node.store.position(of: 1)?.index)
-        var wrong = first
-        wrong.export = 8
-        for keyspace in [0, 99, 255] as [UInt8] {
-            wrong.keyspace = keyspace
-            #expect(ask(source, wrong, world, peer) == .snapshotRefused(shard: 1, export: 8))
-        }
-        wrong = SnapshotCursor(shard: 1, export: 8, keyspace: 1, range: 2, lastKey: [])
-        #expect(ask(source, wrong, world, peer) == .snapshotRefused(shard: 1, export: 8))
-        wrong = SnapshotCursor(shard: 2, export: 8, keyspace: 1, range: 0, lastKey: [])
-        #expect(ask(source, wrong, world, peer) == .snapshotRefused(shard: 2, export: 8))
-        wrong = SnapshotCursor(shard: 9_999, export: 0, keyspace: 1, range: 0, lastKey: [])
-        #expect(ask(source, wrong, world, peer) == .snapshotRefused(shard: 9_999, export: 0))
-        source.stop()
-        world.stop()
     }
 }

@@ -221,4 +221,81 @@ import Testing
                 replicas.stands(2, shard: 0, index: 9, term: 2, hash: 1)
             } == nil)
     }
+
+    /// What the ownership checker finds when `body` has told it.
+    private func disowned(
+        marks: ReachMarks = ReachMarks(), _ body: (OwnershipChecker) -> Void
+    ) -> Invariant? {
+        let verdict = Verdict()
+        body(OwnershipChecker(verdict: verdict, marks: marks))
+        return verdict.violation?.invariant
+    }
+
+    private func map(_ epoch: UInt64, url: String = "") -> ClusterMap {
+        ClusterMap(epoch: epoch, nodes: [.init(number: 1, peerAddress: "node1:1", url: url)])
+    }
+
+    @Test("A batch that is accepted under an older map than the receiver's is seen")
+    func oldMap() {
+        #expect(
+            disowned { owners in
+                owners.goes(2, by: map(4))
+                owners.arrived(7, epoch: 3, from: 1, on: 2)
+                owners.answered(7, isAccepted: true, by: 2, to: 1)
+            } == .ownership)
+        // The network repeats a batch that was taken before the map changed.
+        #expect(
+            disowned { owners in
+                owners.goes(2, by: map(3))
+                owners.arrived(7, epoch: 3, from: 1, on: 2)
+                owners.answered(7, isAccepted: true, by: 2, to: 1)
+                owners.goes(2, by: map(4))
+                owners.arrived(7, epoch: 3, from: 1, on: 2)
+                owners.answered(7, isAccepted: true, by: 2, to: 1)
+            } == .ownership)
+    }
+
+    @Test("Refusing an older map, taking a newer one, and a change after the arrival are lawful")
+    func lawfulMaps() {
+        let marks = ReachMarks()
+        let found = disowned(marks: marks) { owners in
+            owners.goes(2, by: map(4))
+            owners.arrived(7, epoch: 3, from: 1, on: 2)
+            owners.answered(7, isAccepted: false, by: 2, to: 1)
+            owners.arrived(8, epoch: 5, from: 1, on: 2)
+            owners.answered(8, isAccepted: true, by: 2, to: 1)
+            owners.arrived(9, epoch: 4, from: 1, on: 2)
+            owners.goes(2, by: map(5))
+            owners.answered(9, isAccepted: true, by: 2, to: 1)
+            // Both processes end: node 2 reads its map anew, node 1 counts its batches anew.
+            owners.ended(2)
+            owners.goes(2, by: map(4))
+            owners.arrived(7, epoch: 4, from: 1, on: 2)
+            owners.answered(7, isAccepted: true, by: 2, to: 1)
+            owners.goes(2, by: map(5))
+            owners.finish([2])
+        }
+        #expect(found == nil)
+        #expect(marks.count(.oldMapRefused) == 1)
+    }
+
+    @Test("Two maps of an epoch, a process that goes back, a node left behind are seen")
+    func maps() {
+        #expect(
+            disowned { owners in
+                owners.goes(1, by: map(2, url: "a"))
+                owners.goes(2, by: map(2, url: "b"))
+            } == .ownership)
+        #expect(
+            disowned { owners in
+                owners.goes(1, by: map(3))
+                owners.goes(1, by: map(2))
+            } == .ownership)
+        #expect(
+            disowned { owners in
+                owners.goes(1, by: map(3))
+                owners.goes(2, by: map(2))
+                owners.finish([1, 2])
+            } == .ownership)
+    }
 }

@@ -6,11 +6,14 @@ package enum FaultKind: Int, Sendable, CaseIterable {
     case diskStall, diskSlow, syncFails, writeFails, readFails, diskFull
     case bitFlip, wipe
     case clientReset
+    case mapChange
 
     /// Needs others to talk to.
     var needsPeers: Bool {
         switch self {
-        case .isolate, .split, .oneWay, .mask, .clog, .slowLink, .reset, .bitFlip, .wipe: true
+        case .isolate, .split, .oneWay, .mask, .clog, .slowLink, .reset, .bitFlip, .wipe,
+            .mapChange:
+            true
         default: false
         }
     }

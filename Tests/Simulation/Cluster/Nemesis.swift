@@ -1,3 +1,5 @@
+import ChatModel
+import ChatNode
 import Platform
 import Replication
 
@@ -57,6 +59,7 @@ final class Nemesis: @unchecked Sendable {
                 strikeDisk(kind)
             case .bitFlip, .wipe: destroy(kind)
             case .clientReset: breakSocket()
+            case .mapChange: changeMap()
             }
         if did { world.faultCount += 1 }
     }
@@ -64,6 +67,24 @@ final class Nemesis: @unchecked Sendable {
     private func breakSocket() -> Bool {
         world.dropSomeClient()
         world.marks.reach(.clientReset)
+        return true
+    }
+
+    /// An operator moves some node's URL, at any node: the map's epoch grows by one, and the nodes
+    /// learn of it one after the other.
+    private func changeMap() -> Bool {
+        guard let member = world.pick(world.serving), let host = member.host,
+            let moved = world.pick(world.configuration(of: member).cluster?.nodes ?? [])
+        else { return false }
+        let node = ClusterMap.Node(
+            number: moved.number, peerAddress: moved.peerAddress,
+            url: "http://node\(moved.number)/\(world.draw(1_000_000))")
+        world.trace.note("node \(member.number): an operator gives node \(moved.number) a new URL")
+        host.lane.submit { [world] in
+            member.node?.replaceNode(node) { result in
+                if case .success = result { world.marks.reach(.mapChanged) }
+            }
+        }
         return true
     }
 

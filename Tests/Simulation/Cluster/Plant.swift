@@ -21,6 +21,7 @@ package enum Plant: String, Sendable, Codable, CaseIterable {
     case localTime = "local-time"
     case returningFeed = "returning-feed"
     case unflushedInstall = "unflushed-install"
+    case acceptOldEpoch = "accept-old-epoch"
 
     /// What is wrong with it.
     package var summary: String {
@@ -39,6 +40,7 @@ package enum Plant: String, Sendable, Codable, CaseIterable {
         case .localTime: "apply takes the time of its own clock"
         case .returningFeed: "the feed of one who was put out keeps the conversation"
         case .unflushedInstall: "a snapshot is installed under rows of the memtable"
+        case .acceptOldEpoch: "a leader takes commands that were sent under an older map"
         }
     }
 
@@ -77,6 +79,7 @@ package enum Plant: String, Sendable, Codable, CaseIterable {
             case .localTime: .localTime
             case .returningFeed: .returningFeed
             case .unflushedInstall: .unflushedInstall
+            case .acceptOldEpoch: .acceptOldEpoch
             }
         }
     #endif

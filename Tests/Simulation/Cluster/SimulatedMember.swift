@@ -213,6 +213,7 @@ package final class SimulatedMember: @unchecked Sendable {
         disk.onPowerCut(nil)
         // A process that never came so far leaves the promises of the one before it.
         if node != nil { world.replicas.ended(number, world.promises(of: self)) }
+        world.ownership.ended(number)
         port?.stop()
         port = nil
         world.network.processEnded(on: number)

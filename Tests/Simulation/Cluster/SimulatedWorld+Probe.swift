@@ -40,10 +40,12 @@ extension SimulatedWorld {
 
     /// Checks one node's replicas as they are now.
     private func look(at member: SimulatedMember) {
-        guard let store = member.node?.store else {
+        guard let node = member.node else {
             member.quietProbes = 0
             return
         }
+        let store = node.store
+        ownership.goes(member.number, by: node.clusterMap)
         if member.isDamaged, member.isServing, votesEverywhere(store) { member.isDamaged = false }
         if store.tree.memtableBytes > options.memtableBytesMax {
             verdict.fail(

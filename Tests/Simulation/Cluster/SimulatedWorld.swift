@@ -17,6 +17,7 @@ final class SimulatedWorld: @unchecked Sendable {
     let network: SimulatedNetwork
     let history: HistoryChecker
     let replicas: ReplicaChecker
+    let ownership: OwnershipChecker
     /// The lane of clients, of the operator, and of fate.
     let lane: any Lane
     private(set) var members: [SimulatedMember] = []
@@ -41,7 +42,9 @@ final class SimulatedWorld: @unchecked Sendable {
             seed: options.seed ^ 0x6E65_7477, trace: trace, marks: marks)
         history = HistoryChecker(verdict: verdict)
         replicas = ReplicaChecker(verdict: verdict, trace: trace, marks: marks)
+        ownership = OwnershipChecker(verdict: verdict, marks: marks)
         members = (1...options.nodes).map { SimulatedMember(number: NodeNumber($0), world: self) }
+        network.watch(ForwardingWatch(world: self))
         marks.reach(options.nodes == 1 ? .oneNode : .threeNodes)
     }
 

@@ -1,4 +1,5 @@
 import ChatModel
+import ChatNode
 import Session
 
 // What every node shows in the end.
@@ -36,10 +37,19 @@ extension SimulationRun {
             return
         }
         world.compareRows()
+        checkMaps()
         guard settle(ms: 60_000, until: { world.feedProblem(of: town.people) == nil }) else {
             let problem = world.feedProblem(of: town.people) ?? ""
             return world.verdict.fail(.streams, problem)
         }
+    }
+
+    /// All nodes have applied the same, so they go by the same map.
+    private func checkMaps() {
+        for member in world.members {
+            if let map = member.node?.clusterMap { world.ownership.goes(member.number, by: map) }
+        }
+        world.ownership.finish(world.members.map(\.number))
     }
 
     /// Like ``pass(ms:until:)``, for conditions that are dear to ask.

@@ -171,15 +171,25 @@ package final class SimulationRun {
 
     // MARK: Steps
 
+    /// More jobs than any honest moment of these small worlds has.
+    private static let stepsOfMomentMax = 1_000_000
+
     /// Lets the world go on; false when the time passed without what was waited for.
     @discardableResult
     func pass(ms: UInt64, until condition: () -> Bool) -> Bool {
         let end = world.nowMs + ms
         var steps = 0
+        var stepsOfMoment = 0
         while world.verdict.violation == nil {
             if steps % 64 == 0, condition() { return true }
             steps += 1
+            stepsOfMoment += 1
+            if stepsOfMoment > Self.stepsOfMomentMax {
+                explain()
+                return fail("\(stepsOfMoment) jobs at one moment: something runs in a circle")
+            }
             if world.scheduler.step() { continue }
+            stepsOfMoment = 0
             if condition() { return true }
             guard let next = world.scheduler.nextDeadline else { return false }
             let now = world.clock.monotonicNanoseconds()

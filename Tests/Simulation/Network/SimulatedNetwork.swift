@@ -56,6 +56,7 @@ package final class SimulatedNetwork: Sendable {
 
     struct State {
         var profile = NetworkProfile()
+        var watch: (any FrameWatch)?
         var nodes: [Node]
         var links: [Link]
         var generator: SplitMix64
@@ -123,6 +124,14 @@ package final class SimulatedNetwork: Sendable {
             close(from: other, to: place, after: wait)
         }
     }
+
+    /// Has somebody see the frames at the ends of the wires.
+    package func watch(_ watch: (any FrameWatch)?) {
+        state.withLock { $0.watch = watch }
+    }
+
+    /// Who sees the frames.
+    var watch: (any FrameWatch)? { state.withLock { $0.watch } }
 
     // MARK: Faults
 
@@ -228,6 +237,14 @@ package final class SimulatedNetwork: Sendable {
     }
 
     func index(_ from: Int, _ to: Int) -> Int { from * numbers.count + to }
+}
+
+/// Sees the frames that processes send and take.
+package protocol FrameWatch: AnyObject, Sendable {
+    /// A process sends a frame, whatever becomes of it.
+    func sends(_ frame: [UInt8], from sender: NodeNumber, to receiver: NodeNumber)
+    /// A process gets a frame next.
+    func takes(_ frame: [UInt8], from sender: NodeNumber, on receiver: NodeNumber)
 }
 
 /// The lane of the wires themselves, which no machine's pause stops.

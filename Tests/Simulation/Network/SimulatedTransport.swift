@@ -29,7 +29,8 @@ final class SimulatedTransport: PeerTransport {
     }
 
     func send(_ frame: [UInt8], to node: NodeNumber) -> Bool {
-        network.send(frame, from: self, to: node)
+        network.watch?.sends(frame, from: network.numbers[place], to: node)
+        return network.send(frame, from: self, to: node)
     }
 
     func start(
@@ -77,6 +78,9 @@ final class SimulatedTransport: PeerTransport {
     func tell(_ event: PeerEvent, then done: @escaping @Sendable () -> Void = {}) {
         lane.submit { [self] in
             let taker = state.withLock { $0.take.map { Taker(take: $0) } }
+            if taker != nil, case .frame(let hello, let bytes) = event {
+                network.watch?.takes(bytes, from: hello.node, on: network.numbers[place])
+            }
             taker?.take(event)
             done()
         }

@@ -28,6 +28,8 @@ package enum ReachMark: String, Sendable, CaseIterable {
     case bitFlipped = "a bit rotted"
     case rotRebuilt = "a node with rot was rebuilt from its peers"
     case snapshotRestarted = "a snapshot was fetched anew"
+    case mapChanged = "the cluster's map was changed"
+    case oldMapRefused = "a batch of an older map was refused"
     case clientReset = "a client's socket broke"
     case diskWiped = "a disk was wiped"
     case rejoinedEmpty = "a node came back with an empty disk"
