@@ -5,6 +5,14 @@ import Testing
 @Suite struct FeedTests {
     let users = Make.users(5)
 
+    /// What changed, where the rows are not older than the feed.
+    private func listed(
+        _ world: World, for user: UserID, since: FeedPosition, limit: Int? = nil
+    ) throws -> FeedChanges {
+        let found = try world.ask.changes(for: user, since: since, limit: limit)
+        return try #require(found)
+    }
+
     @Test("Each change of a small conversation reaches every member's feed once")
     func feeds() throws {
         var world = World()
@@ -16,10 +24,10 @@ import Testing
         try world.send("x", by: users[0], to: group)
         try world.send("y", by: users[0], to: group)
         try world.workOff()
-        let changes = try #require(try world.ask.changes(for: users[1], since: 1))
+        let changes = try listed(world, for: users[1], since: 1)
         #expect(changes.position == 2 && changes.isComplete)
         #expect(changes.changed.map(\.head) == [5] && changes.changed.map(\.unread) == [2])
-        #expect(try #require(try world.ask.changes(for: users[1], since: 2)).changed.isEmpty)
+        #expect(try listed(world, for: users[1], since: 2).changed.isEmpty)
         try world.workOff()
         #expect(try world.ask.feedPosition(users[1]) == 2)
     }
@@ -64,7 +72,7 @@ import Testing
         let group = try world.group(Array(users[..<2]))
         try world.workOff()
         let head = try #require(try world.ask.conversation(group, asker: users[1])?.state)
-        let known = try #require(try world.ask.changes(for: users[1], since: 0))
+        let known = try listed(world, for: users[1], since: 0)
         #expect(known.changed.map(\.head) == [head.head])
         // The user's shard is ahead of the conversation's: a change that is not here yet was told.
         let touch = FeedTouch(
@@ -90,7 +98,7 @@ import Testing
         try world.run(
             .changeMembers(conversation: group, by: users[4], users: [users[4]], role: nil))
         try world.workOff()
-        let changes = try #require(try world.ask.changes(for: users[4], since: 1))
+        let changes = try listed(world, for: users[4], since: 1)
         #expect(changes.changed.map(\.hasLeft) == [true])
         #expect(try world.ask.feedPosition(users[0]) == 1)
     }
@@ -101,20 +109,20 @@ import Testing
         let group = try world.group(Array(users[..<4]))
         let small = try world.group(Array(users[..<2]), number: 2)
         try world.workOff()
-        let whole = try #require(try world.ask.changes(for: users[1], since: 0))
+        let whole = try listed(world, for: users[1], since: 0)
         #expect(Set(whole.changed.map(\.conversation)) == [group, small], "each once")
         #expect(whole.changed.count == 2 && whole.position == 2 && whole.isComplete)
         try world.send("x", by: users[0], to: group)
         try world.workOff()
         for since in [2, 1, 7] as [FeedPosition] {
-            let changes = try #require(try world.ask.changes(for: users[1], since: since))
+            let changes = try listed(world, for: users[1], since: since)
             #expect(changes.position == 2 && changes.isComplete, "no feed moved")
-            let listed = changes.changed.first { $0.conversation == group }
-            #expect(listed?.head == 5 && listed?.unread == 1, "since \(since)")
+            let state = changes.changed.first { $0.conversation == group }
+            #expect(state?.head == 5 && state?.unread == 1, "since \(since)")
         }
-        let part = try #require(try world.ask.changes(for: users[1], since: 0, limit: 1))
+        let part = try listed(world, for: users[1], since: 0, limit: 1)
         #expect(part.changed.count == 1 && !part.isComplete, "the last part alone has them")
-        #expect(try #require(try world.ask.changes(for: users[4], since: 0)).changed.isEmpty)
+        #expect(try listed(world, for: users[4], since: 0).changed.isEmpty)
     }
 
     @Test("A group that grows large or small again tells every member how to hear of it")
@@ -124,7 +132,7 @@ import Testing
         try world.workOff()
         func lists(_ user: UserID) throws -> Bool {
             let end = try world.ask.feedPosition(user)
-            return try #require(try world.ask.changes(for: user, since: end)).changed.map(
+            return try listed(world, for: user, since: end).changed.map(
                 \.conversation)
                 == [group]
         }
@@ -166,7 +174,7 @@ import Testing
             world.nowMs += 10
             try world.send("x", by: users[0], to: Make.conversation(number))
         }
-        let changes = try #require(try world.ask.changes(for: users[1], since: end))
+        let changes = try listed(world, for: users[1], since: end)
         #expect(changes.changed.map(\.conversation) == [5, 1, 8, 3].map(Make.conversation))
         #expect(changes.position == end && changes.isComplete)
     }
@@ -184,7 +192,7 @@ import Testing
         try world.workOff()
         #expect(try world.ask.feedPosition(users[2]) == 2)
         let state = try #require(
-            try #require(try world.ask.changes(for: users[2], since: 1)).changed.first)
+            try listed(world, for: users[2], since: 1).changed.first)
         #expect(state.hasLeft && state.head == 4 && state.m == 0)
         #expect(try world.ask.conversations(of: users[2]).items.isEmpty)
         #expect(try world.ask.conversations(of: users[0]).items.count == 1)
@@ -210,7 +218,7 @@ import Testing
         var position: FeedPosition = 0
         var isComplete = false
         while !isComplete {
-            let part = try #require(try world.ask.changes(for: users[0], since: position))
+            let part = try listed(world, for: users[0], since: position)
             #expect(part.changed.count <= 4 && part.position > position)
             changed += part.changed.map(\.conversation)
             (position, isComplete) = (part.position, part.isComplete)
