@@ -166,6 +166,9 @@ extension ChatNode {
     /// graceful stop begins with.
     package func handOver(done: @escaping @Sendable () -> Void) {
         if cluster.isAlone { return later(done) }
+        // Others must not hand theirs to this one meanwhile.
+        meters.isHandingOver.store(true, ordering: .relaxed)
+        tellHowItIs()
         consensusBox.putCompletion(.handOver(done: done))
     }
 }

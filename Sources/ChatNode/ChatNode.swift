@@ -365,7 +365,7 @@ package final class ChatNode: NodePort {
         }
     }
 
-    private func tellHowItIs() {
+    func tellHowItIs() {
         cluster.ageRefusals()
         let gossip = PeerFrame.Gossip(
             load: load,

@@ -90,6 +90,9 @@ final class ClusterLinks: Sendable {
     /// True when frames get through to a node.
     func isConnected(_ node: NodeNumber) -> Bool { peer(node)?.isConnected == true }
 
+    /// True when a node says that it serves.
+    func isReady(_ node: NodeNumber) -> Bool { peer(node)?.gossip?.isReady == true }
+
     /// All that are connected, ascending.
     var connected: [NodeNumber] {
         state.withLock { state in

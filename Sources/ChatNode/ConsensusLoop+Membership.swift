@@ -124,7 +124,7 @@ extension ConsensusLoop {
     private func moveToPreferred(_ shard: GroupID, _ replica: Replica) -> Bool {
         guard let preferred = cluster.placement(of: Int(shard)).first,
             preferred != cluster.node,
-            cluster.peer(preferred)?.gossip?.isReady == true,
+            cluster.isReady(preferred),
             tickCount >= keeper.moved[shard, default: 0]
         else { return false }
         let target = replica.configuration.voters.first { ReplicaName.node(of: $0) == preferred }
@@ -133,7 +133,9 @@ extension ConsensusLoop {
     }
 
     private func moveAway(_ shard: GroupID, _ replica: Replica) -> Bool {
-        let targets = replica.configuration.voters.filter { $0 != replica.id }
+        let targets = replica.configuration.voters.filter {
+            $0 != replica.id && cluster.isReady(ReplicaName.node(of: $0))
+        }
         guard let target = targets.first(where: { isUpToDate($0, replica) }) else { return false }
         return transfer(shard, to: target)
     }
@@ -187,7 +189,8 @@ extension ConsensusLoop {
         }
         if state.deadline == nil { state.deadline = tickCount + ClusterLimits.askTicks }
         handOver = state
-        if led.isEmpty || tickCount >= state.deadline ?? 0 {
+        let hasHeir = cluster.connected.contains { cluster.isReady($0) }
+        if led.isEmpty || !hasHeir || tickCount >= state.deadline ?? 0 {
             handOver = nil
             state.finish()
             return

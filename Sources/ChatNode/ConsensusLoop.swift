@@ -46,7 +46,7 @@ final class ConsensusLoop: @unchecked Sendable {
         case read(ReadBarrier)
         case peer(PeerEvent)
         case logTurn(LogCompletion)
-        case installed([ShardPosition])
+        case installed(InstalledCut)
         case applied([(shard: GroupID, index: LogIndex)])
         /// A shard's state came as a snapshot and is in the tree for good.
         case snapshotInstalled(ShardPosition)
@@ -63,7 +63,7 @@ final class ConsensusLoop: @unchecked Sendable {
 
     /// What the lane calls; all of it returns at once.
     struct Outlets: Sendable {
-        let release: @Sendable ([ShardPosition]) -> Void
+        let release: @Sendable (InstalledCut) -> Void
         let took: @Sendable (Int) -> Void
         let tookFrame: @Sendable (Int) -> Void
         let decided: @Sendable ([DecidedEntry]) -> Void
@@ -169,7 +169,7 @@ final class ConsensusLoop: @unchecked Sendable {
             case .logTurn(let completion):
                 replicator.completed(completion)
                 endTurn()
-            case .installed(let positions): outlets.release(positions)
+            case .installed(let cut): outlets.release(cut)
             case .applied(let points): noteApplied(points)
             case .snapshotInstalled(let position): install(position)
             case .beat(let shard): beat(shard)

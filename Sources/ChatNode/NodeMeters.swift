@@ -76,12 +76,15 @@ package final class NodeMeters: Sendable {
     let isCaughtUp = Atomic<Bool>(false)
     /// True while the cluster counts this node in and it reaches the leaders of all shards.
     let isInTouch = Atomic<Bool>(true)
+    /// True once the node gives its leaderships away, since it is about to stop.
+    let isHandingOver = Atomic<Bool>(false)
     /// True once the node stops or has failed.
     package let isStopping = Atomic<Bool>(false)
 
     /// True when the node serves: clients are well advised to come here.
     package var isReady: Bool {
         isCaughtUp.load(ordering: .acquiring) && isInTouch.load(ordering: .relaxed)
+            && !isHandingOver.load(ordering: .relaxed)
     }
 
     func logTurn(microseconds: UInt64) {

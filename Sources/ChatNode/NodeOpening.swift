@@ -141,10 +141,10 @@ struct NodeOpening {
             options: options, shards: placements(superblock, formation),
             isOwn: { ReplicaName.node(of: $0) == superblock.number },
             completed: { [consensusBox] in consensusBox.putCompletion(.logTurn($0)) },
-            installed: { [consensusBox, apply] positions in
-                consensusBox.putCompletion(.installed(positions))
+            installed: { [consensusBox, apply] cut in
+                consensusBox.putCompletion(.installed(cut))
                 apply.putCompletion(
-                    .installed(positions.map { (shard: $0.shard, index: $0.index) }))
+                    .installed(cut.positions.map { (shard: $0.shard, index: $0.index) }))
             },
             onTreeFailure: { [fail] in fail(.tree($0)) })
     }

@@ -300,7 +300,7 @@ private struct LogStart {
         // What lies behind counts no more; its space comes back. Failing to is harmless.
         if let last = chain.last { try? last.file.truncate(last.end) }
         let kept = Set(chain.map(\.header.segment))
-        pool.retire(ids.filter { !kept.contains($0) }.map(SegmentName.name), mustErase: false)
+        pool.retire(ids.filter { !kept.contains($0) }.map(SegmentName.name), mustWipe: true)
         let segments = chain.map {
             SegmentLog.Segment(id: $0.header.segment, file: $0.file, end: $0.end)
         }

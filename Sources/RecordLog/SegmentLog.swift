@@ -54,7 +54,11 @@ package final class SegmentLog {
     private var requestedFloor: UInt64
     private var writtenFloor: UInt64
     private var durableFloor: UInt64
-    private var erasingFloor: UInt64 = 0
+    /// Segments with lower ids may hold something that was erased, and spare files that became
+    /// segments with lower ids may hold it behind their records.
+    private var erasingFloor: UInt64
+    /// The present segment gets no more records once the next one is ready.
+    private var isEnding: Bool
     private var isDead = false
     private var scratch: [UInt8] = []
     /// Reads records again, from any thread.
@@ -79,6 +83,9 @@ package final class SegmentLog {
         requestedFloor = floor
         writtenFloor = floor
         durableFloor = floor
+        // What was erased in an earlier run is not on record. It may have been carried over.
+        erasingFloor = nextID
+        isEnding = recovery.movedRecords > 0
         reader = LogReader(segments.map { ($0.id, $0.file) })
         prepareNext()
     }
@@ -137,11 +144,18 @@ package final class SegmentLog {
 
     /// Writes down how far the log is durable, durably, unless that is on record already. The owner
     /// calls it after 50 ms without an append: rot in what was synced is then told from a torn
-    /// tail.
+    /// tail. A segment that is to end does so here, if nothing was appended since.
     package func mark() throws(LogError) {
         try sync()
-        if markedEnd >= ownerEnd, requestedFloor == writtenFloor { return }
         scratch.removeAll(keepingCapacity: true)
+        if isEnding, ownerEnd > 0, let next = pool.take(above: last.id) {
+            startSegment(next)
+            try writeScratch()
+            try sync()
+            scratch.removeAll(keepingCapacity: true)
+        } else if markedEnd >= ownerEnd, requestedFloor == writtenFloor {
+            return
+        }
         addRelease()
         addRecord(RecordFormat.markType, [])
         try writeScratch()
@@ -151,12 +165,21 @@ package final class SegmentLog {
 
     /// Lets go of all segments with ids below `segment`; their files are reused or removed after
     /// the next append and sync, or ``mark()``.
-    ///
-    /// - Parameter isErasing: the files are wiped as a whole before they are reused, because
-    ///   something in them was erased.
-    package func release(before segment: UInt64, isErasing: Bool = false) {
+    package func release(before segment: UInt64) {
         requestedFloor = max(requestedFloor, min(segment, last.id))
-        if isErasing { erasingFloor = max(erasingFloor, requestedFloor) }
+    }
+
+    /// Notes that something was erased that may stand in what was appended so far: the files of all
+    /// segments up to the present one, and those kept for reuse, are wiped as a whole as soon as
+    /// they are no part of the log, whenever that will be.
+    ///
+    /// - Parameter endsSegment: the present segment ends with the next append or ``mark()``, so
+    ///   that it can go although little is written.
+    package func noteErasure(endsSegment: Bool = false) {
+        // The next segment may be made already, of a file with a past.
+        erasingFloor = nextID
+        pool.wipeSpares()
+        if endsSegment, ownerEnd > 0 { isEnding = true }
     }
 
     /// Closes the files. What was not synced may be lost.
@@ -192,7 +215,7 @@ package final class SegmentLog {
     /// The segment to change to before `size` bytes are written; nil: stay.
     private func nextSegment(for size: Int) throws(LogError) -> PreparedSegment? {
         let isFull = last.end + UInt64(size) > UInt64(options.segmentBytes)
-        guard isFull, ownerEnd > 0, size > 0 else { return nil }
+        guard isFull || isEnding, ownerEnd > 0, size > 0 else { return nil }
         if let ready = pool.take(above: last.id) { return ready }
         let overrunMax = UInt64(options.segmentBytes * Self.overrunFactor)
         if pool.isBackground, last.end < overrunMax { return nil }
@@ -205,8 +228,10 @@ package final class SegmentLog {
             segment: next.id, previous: last.id, previousEnd: last.end, first: requestedFloor)
         segments.append(Segment(id: next.id, file: next.file, end: 0))
         reader.add(next.id, next.file)
+        isEnding = false
         durableEnd = 0
         ownerEnd = 0
+        markedEnd = 0
         writtenFloor = requestedFloor
         addRecord(RecordFormat.segmentHeaderType, header.encode(owner: segmentHeader()))
     }
@@ -256,10 +281,10 @@ package final class SegmentLog {
         if dropped.isEmpty { return }
         segments.removeFirst(dropped.count)
         reader.remove(dropped.map(\.id))
-        for mustErase in [false, true] {
-            let names = dropped.filter { ($0.id < erasingFloor) == mustErase }
+        for mustWipe in [false, true] {
+            let names = dropped.filter { ($0.id < erasingFloor) == mustWipe }
                 .map { SegmentName.name($0.id) }
-            pool.retire(names, mustErase: mustErase)
+            pool.retire(names, mustWipe: mustWipe)
         }
     }
 }

@@ -11,15 +11,25 @@ struct PreparedSegment: Sendable {
 /// Makes the next segment ahead of time and takes released ones back, on a background lane, so
 /// that appends never wait for a file to be made.
 final class SegmentPool: Sendable {
-    private struct Retired {
+    /// A file kept for reuse.
+    private struct Spare {
+        enum Content {
+            /// Nothing: it was wiped as a whole.
+            case zeros
+            /// Records that nobody minds.
+            case old
+            /// Perhaps something that was erased since.
+            case erased
+        }
+
         let name: String
-        let mustErase: Bool
+        var content: Content
     }
 
     private struct State {
         var ready: PreparedSegment?
         var isPreparing = false
-        var retired: [Retired] = []
+        var spares: [Spare] = []
         var failure: DiskError?
     }
 
@@ -60,7 +70,8 @@ final class SegmentPool: Sendable {
             guard let ready = state.ready else { return nil }
             state.ready = nil
             if ready.id > id { return ready }
-            state.retired.append(Retired(name: SegmentName.name(ready.id), mustErase: false))
+            // What it holds of an earlier life, nobody looked after since.
+            state.spares.append(Spare(name: SegmentName.name(ready.id), content: .erased))
             return nil
         }
     }
@@ -87,33 +98,74 @@ final class SegmentPool: Sendable {
     }
 
     /// Takes back files that are no part of the log: keeps some for reuse, removes the others.
-    func retire(_ names: [String], mustErase: Bool) {
+    ///
+    /// - Parameter mustWipe: something in them was erased: it is gone from those that are kept
+    ///   although nobody may need them for long.
+    func retire(_ names: [String], mustWipe: Bool) {
         if names.isEmpty { return }
-        let job = { @Sendable [self] in
+        inBackground { [self] in
             for name in names {
-                let isKept = state.withLock { state in
-                    if state.retired.count >= recycledMax { return false }
-                    state.retired.append(Retired(name: name, mustErase: mustErase))
-                    return true
+                if state.withLock({ $0.spares.count >= recycledMax }) {
+                    // A file that stays is taken back by the next recovery.
+                    try? fileSystem.unlink("\(directory)/\(name)")
+                } else {
+                    keep(Spare(name: name, content: mustWipe ? .erased : .old))
                 }
-                // A file that stays is removed by the next recovery.
-                if !isKept { try? fileSystem.unlink("\(directory)/\(name)") }
             }
         }
+    }
+
+    /// Wipes the files that are kept for reuse: something was erased that they may hold.
+    func wipeSpares() {
+        let isDue = state.withLock { state in
+            for place in state.spares.indices where state.spares[place].content == .old {
+                state.spares[place].content = .erased
+            }
+            return state.spares.contains { $0.content == .erased }
+        }
+        if !isDue { return }
+        inBackground { [self] in
+            let due = state.withLock { state in
+                let due = state.spares.filter { $0.content == .erased }
+                state.spares.removeAll { $0.content == .erased }
+                return due
+            }
+            for spare in due { keep(spare) }
+        }
+    }
+
+    /// Adds a file to those kept for reuse, wiped if need be. When that fails it is tried again
+    /// with the next erasure, and at the latest when the file is used.
+    private func keep(_ spare: Spare) {
+        var kept = spare
+        if spare.content == .erased {
+            do throws(DiskError) {
+                let file = try fileSystem.open("\(directory)/\(spare.name)", .readWrite)
+                defer { file.close() }
+                try wipe(file, size: segmentBytes)
+                kept.content = .zeros
+            } catch {
+                state.withLock { $0.failure = error }
+            }
+        }
+        state.withLock { $0.spares.append(kept) }
+    }
+
+    private func inBackground(_ job: @escaping @Sendable () -> Void) {
         if let lane { lane.submit(job) } else { job() }
     }
 
-    /// Makes the segment `id` now, of a retired file when there is one.
+    /// Makes the segment `id` now, of a spare file when there is one.
     func prepare(id: UInt64) throws(DiskError) -> PreparedSegment {
-        let retired = state.withLock { $0.retired.popLast() }
-        if let retired {
+        let spare = state.withLock { $0.spares.popLast() }
+        if let spare {
             do throws(DiskError) {
-                return try reuse(retired, id: id)
+                return try reuse(spare, id: id)
             } catch  where error.reason == .notFound {
                 // Gone in between; a new one does as well.
             } catch {
                 // It stays ours: when room is short it is needed most.
-                state.withLock { $0.retired.insert(retired, at: 0) }
+                state.withLock { $0.spares.insert(spare, at: 0) }
                 throw error
             }
         }
@@ -135,22 +187,27 @@ final class SegmentPool: Sendable {
         return PreparedSegment(id: id, file: file)
     }
 
-    private func reuse(_ retired: Retired, id: UInt64) throws(DiskError) -> PreparedSegment {
+    private func reuse(_ spare: Spare, id: UInt64) throws(DiskError) -> PreparedSegment {
         let path = "\(directory)/\(SegmentName.name(id))"
-        let old = "\(directory)/\(retired.name)"
+        let old = "\(directory)/\(spare.name)"
         let file = try fileSystem.open(old, .readWrite)
-        let size = Int(clamping: try file.size())
-        if size > segmentBytes { try file.truncate(UInt64(segmentBytes)) }
-        let wiped = retired.mustErase ? segmentBytes : min(Self.firstBlockBytes, segmentBytes)
-        try fill(file, 0..<wiped)
-        if size < segmentBytes, !retired.mustErase {
-            try fill(file, max(size, wiped)..<segmentBytes)
-        }
-        try file.sync()
+        let isWhole = spare.content == .erased
+        try wipe(file, size: isWhole ? segmentBytes : min(Self.firstBlockBytes, segmentBytes))
         file.close()
         try fileSystem.rename(old, to: path)
         try fileSystem.syncDirectory(directory)
         return PreparedSegment(id: id, file: try fileSystem.open(path, .readWrite))
+    }
+
+    /// Zeroes the first `size` bytes of a file and gives it a segment's length.
+    private func wipe(_ file: any File, size: Int) throws(DiskError) {
+        let length = Int(clamping: try file.size())
+        if length > segmentBytes { try file.truncate(UInt64(segmentBytes)) }
+        try fill(file, 0..<size)
+        if max(length, size) < segmentBytes {
+            try fill(file, max(length, size)..<segmentBytes)
+        }
+        try file.sync()
     }
 
     private func fill(_ file: any File, _ range: Range<Int>) throws(DiskError) {

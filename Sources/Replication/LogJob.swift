@@ -21,8 +21,10 @@ struct LogJob: Sendable {
     var bases: [(group: Int, index: LogIndex, term: Term)] = []
     /// Segments below this one go when the job is durable.
     var releaseBefore: UInt64?
-    /// True when those segments hold something that was erased.
+    /// True when the log written before this job may hold something that was erased.
     var isErasing = false
+    /// True when it is needed no more, so that the segment being written should end.
+    var endsSegment = false
     /// True when the log is to say how far it is durable.
     var isMark = false
 }

@@ -69,6 +69,8 @@ final class LogWriter: @unchecked Sendable {
 
     private func write(_ job: LogJob, _ completion: inout LogCompletion) throws(LogError) {
         guard let log else { throw .dead }
+        // First: the job's own sync may let segments go that an earlier one released.
+        if job.isErasing { log.noteErasure(endsSegment: job.endsSegment) }
         for base in job.bases {
             states[base.group].baseIndex = base.index
             states[base.group].baseTerm = base.term
@@ -93,10 +95,11 @@ final class LogWriter: @unchecked Sendable {
             completion.segment = positions.last?.segment
         }
         // Takes effect with the next write, when what was copied is durable.
-        if let segment = job.releaseBefore {
-            log.release(before: segment, isErasing: job.isErasing)
+        if let segment = job.releaseBefore { log.release(before: segment) }
+        if job.isMark {
+            try log.mark()
+            completion.segment = log.end.segment
         }
-        if job.isMark { try log.mark() }
     }
 
     private func encode(

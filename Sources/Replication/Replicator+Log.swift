@@ -9,16 +9,20 @@ extension Replicator {
     /// segment by segment, with the next turns of the log; what a peer that lags still needs stays
     /// for as long as it holds back few segments.
     ///
-    /// - Parameter isErasing: something in those entries was erased: they go whoever needs them,
-    ///   and the files are wiped before they are used again.
+    /// - Parameter erased: groups in whose entries something was erased. These entries go when
+    ///   ``ReplicatorOptions/erasureTicksMax`` is over, whoever needs them, and the files that may
+    ///   hold them are wiped when they are no part of the log any more.
     package func release(
-        applied points: [(group: GroupID, index: LogIndex)], isErasing: Bool = false
+        applied points: [(group: GroupID, index: LogIndex)], erased: Set<GroupID> = []
     ) {
-        self.isErasing = self.isErasing || isErasing
+        if !erased.isEmpty { isErasing = true }
         for point in points {
             guard let position = positions[point.group] else { continue }
             groups[position].releasable = max(groups[position].releasable, point.index)
-            compact(position, isErasing: isErasing)
+            if erased.contains(point.group) {
+                groups[position].erasures.append(Erasure(through: point.index, tick: ticks))
+            }
+            compact(position)
         }
     }
 
@@ -26,28 +30,51 @@ extension Replicator {
     func releaseWhatPeersHave() {
         for position in groups.indices
         where groups[position].releasable > groups[position].replica.log.baseIndex {
-            compact(position, isErasing: false)
+            compact(position)
         }
     }
 
-    private func compact(_ position: Int, isErasing: Bool) {
+    private func compact(_ position: Int) {
         let before = groups[position].replica.log.baseIndex
         var end = groups[position].releasable
-        if options.hasPeers, !isErasing {
+        if options.hasPeers {
             end = min(end, max(before, groups[position].replica.retentionFloor))
-            // A peer that is gone for long must not keep the log from shrinking.
+            // A peer that is gone for long must keep the log neither from shrinking nor from
+            // forgetting. Only what is overdue is forgotten: a member that fetches a snapshot
+            // finds the log behind it for as long as an erasure may wait, however many follow.
             if isFarBack(extents.run(position, holding: end + 1)?.segment) {
                 end = groups[position].releasable
+            } else if let erased = overdueErasure(position) {
+                end = max(end, erased)
             }
         }
-        guard end > before else { return }
-        groups[position].replica.compact(through: end)
+        if end > before { groups[position].replica.compact(through: end) }
         let base = groups[position].replica.log.baseIndex
+        forgetErasures(position)
         guard base > before else { return }
         extents.release(position, through: base)
         isReleaseDue = true
         if !movedBases.contains(position) { movedBases.append(position) }
     }
+
+    /// The last entry that must not stay in the log for anybody any longer.
+    private func overdueErasure(_ position: Int) -> LogIndex? {
+        groups[position].erasures.last { ticks - $0.tick >= options.erasureTicksMax }?.through
+    }
+
+    /// Drops erasures whose entries have left a group's log.
+    func forgetErasures(_ position: Int) {
+        let base = groups[position].replica.log.baseIndex
+        guard let first = groups[position].erasures.first, first.through <= base else { return }
+        groups[position].erasures.removeAll { $0.through <= base }
+        // What was written or copied since they were noted is to be wiped too; and a segment that
+        // would take days to fill must not keep what is in it.
+        isErasing = true
+        endsSegment = true
+    }
+
+    /// True while something that was erased may be copied forward with live entries.
+    private var hasErasedEntries: Bool { groups.contains { !$0.erasures.isEmpty } }
 
     private func isFarBack(_ segment: UInt64?) -> Bool {
         guard let segment else { return false }
@@ -80,9 +107,18 @@ extension Replicator {
             job.isMark = true
             isUnmarked = false
             quietTicks = 0
+        } else if isErasing {
+            // The mark that follows ends the segment if nothing else does.
+            isUnmarked = true
+            quietTicks = 0
         } else {
             return
         }
+        job.isErasing = isErasing || hasErasedEntries
+        job.endsSegment = endsSegment
+        if endsSegment { isSegmentEnding = true }
+        isErasing = false
+        endsSegment = false
         for position in movedBases {
             let log = groups[position].replica.log
             job.bases.append((position, log.baseIndex, log.baseTerm))
@@ -112,8 +148,6 @@ extension Replicator {
         }
         if oldest > releasedBefore {
             job.releaseBefore = oldest
-            job.isErasing = isErasing
-            isErasing = false
             releasedBefore = oldest
         } else {
             job.writes.removeAll()

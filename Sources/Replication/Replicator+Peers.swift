@@ -62,6 +62,10 @@ extension Replicator {
         if groups[position].replica.log.lastIndex == index {
             extents.release(position, through: LogIndex.max)
         }
+        // An erasure may have come with the snapshot, of something that the log here still holds.
+        isErasing = true
+        endsSegment = true
+        forgetErasures(position)
         isReleaseDue = true
         if !movedBases.contains(position) { movedBases.append(position) }
         touch(position)

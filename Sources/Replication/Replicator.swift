@@ -30,6 +30,16 @@ package final class Replicator: @unchecked Sendable {
         var isDirty = false
         /// The tree holds everything up to here for good: it may leave the log.
         var releasable: LogIndex = 0
+        /// What was erased and is still in the log, oldest first. Short: there is one per cut at
+        /// most, and a cut's worth of log fills segments, few of which are held back.
+        var erasures: [Erasure] = []
+    }
+
+    /// Something in the entries up to an index was erased, and a cut holds the erasure.
+    struct Erasure {
+        let through: LogIndex
+        /// The tick at which this was noted.
+        let tick: UInt64
     }
 
     /// Limits.
@@ -48,16 +58,22 @@ package final class Replicator: @unchecked Sendable {
     let complete: @Sendable (LogCompletion) -> Void
 
     var isJobUnderWay = false
-    var isReleaseDue = false
+    /// At the start: an earlier run may have ended before it released what a cut has.
+    var isReleaseDue = true
     /// Groups whose base moved since the log lane was told.
     var movedBases: [Int] = []
     var releasedBefore: UInt64 = 0
+    /// True until the log lane is told that what is written may hold something erased.
     var isErasing = false
+    /// True when the segment being written is to end with that.
+    var endsSegment = false
+    /// True from when the log lane was told so until the next one begins: then it may go.
+    var isSegmentEnding = false
     var isUnmarked = false
     var quietTicks = 0
     /// Ticks since the turn under way began.
     var turnTicks = 0
-    private var ticks: UInt64 = 0
+    private(set) var ticks: UInt64 = 0
     var failure: LogError?
     private var isFailureTold = false
 
@@ -179,7 +195,13 @@ package final class Replicator: @unchecked Sendable {
             failure = error
             return
         }
-        if let segment = completion.segment { extents.note(segment: segment) }
+        if let segment = completion.segment {
+            if isSegmentEnding, segment > extents.newestSegment {
+                isSegmentEnding = false
+                isReleaseDue = true
+            }
+            extents.note(segment: segment)
+        }
         for placement in completion.placements {
             // What was released meanwhile is not live.
             let base = groups[placement.group].replica.log.baseIndex

@@ -43,6 +43,10 @@ package struct ReplicatorOptions: Sendable {
     /// How many segments a group may hold back: for a peer that lags (then it gets a snapshot), or
     /// because it is idle (then its live entries are copied forward).
     package var pinnedSegmentsMax: UInt64 = 8
+    /// How long what was erased may stay in the log for a peer that lags or fetches a snapshot,
+    /// counted from the cut that holds the erasure. 30 minutes in production, of the day that an
+    /// erasure has: many times what a snapshot takes.
+    package var erasureTicksMax: UInt64 = 36_000
     /// Ticks after which a log turn that does not end makes the node hand its leaderships over.
     package var slowTurnTicks = 20
     /// Ticks between looks at what peers that have caught up no longer need.

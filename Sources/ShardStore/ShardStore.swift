@@ -4,7 +4,6 @@ package import Platform
 package import RaftCore
 package import RecordLog
 package import Replication
-import Synchronization
 
 /// A shard's number: that of its Raft group.
 package typealias ShardID = GroupID
@@ -66,6 +65,15 @@ package struct ShardStoreOptions: Sendable {
     }
 }
 
+/// What a cut made durable, on its way from the tree to the log.
+package struct InstalledCut: Sendable {
+    /// How far each shard's rows go in it.
+    package let positions: [ShardPosition]
+    /// Shards in whose rows something was erased since the cut before: older entries hold it in
+    /// clear.
+    package let erased: Set<ShardID>
+}
+
 /// Where log and tree meet: it knows how far each shard is applied, makes the cuts that tie the two
 /// together, and lets the log go behind them.
 ///
@@ -84,20 +92,19 @@ package final class ShardStore: @unchecked Sendable {
     /// The groups; confined to the consensus lane.
     package let replicator: Replicator
     private let options: ShardStoreOptions
-    private let installed: @Sendable ([ShardPosition]) -> Void
+    private let installed: @Sendable (InstalledCut) -> Void
     private let lanes: [any Lane]
-    /// True from the moment that a cut behind an erasure is installed until the log is released.
-    private let isErasureInstalled = Atomic<Bool>(false)
     private var positions: [ShardPosition]
     private var places: [GroupID: Int] = [:]
     private var dirtySinceMs: UInt64?
     private var appliedBytes = 0
-    private var hasErased = false
+    /// Shards in which something was erased since the last cut.
+    private var erased: Set<ShardID> = []
 
     private init(
         tree: Tree, replicator: Replicator, lanes: [any Lane], options: ShardStoreOptions,
         positions: [ShardPosition],
-        installed: @escaping @Sendable ([ShardPosition]) -> Void
+        installed: @escaping @Sendable (InstalledCut) -> Void
     ) {
         self.tree = tree
         self.replicator = replicator
@@ -121,7 +128,7 @@ package final class ShardStore: @unchecked Sendable {
     ///     decided.
     ///   - completed: called on the log's lane; hand it to `replicator.completed` on the consensus
     ///     lane.
-    ///   - installed: called on a lane of the tree when a cut is durable; hand its positions to
+    ///   - installed: called on a lane of the tree when a cut is durable; hand it to
     ///     ``release(_:)`` on the consensus lane.
     ///   - onTreeFailure: called once when the tree's background work fails for good.
     package static func open(
@@ -129,7 +136,7 @@ package final class ShardStore: @unchecked Sendable {
         options: ShardStoreOptions, shards: [ShardPlacement],
         isOwn: (ReplicaID) -> Bool = { _ in false },
         completed: @escaping @Sendable (LogCompletion) -> Void,
-        installed: @escaping @Sendable ([ShardPosition]) -> Void,
+        installed: @escaping @Sendable (InstalledCut) -> Void,
         onTreeFailure: @escaping @Sendable (TreeError) -> Void
     ) throws(ShardStoreError) -> ShardStore {
         let tree: Tree
@@ -215,8 +222,8 @@ package final class ShardStore: @unchecked Sendable {
     /// - Parameters:
     ///   - payloadBytes: what the entry takes in the log.
     ///   - configuration: set when the entry changes who is in the group.
-    ///   - isErasing: the batch erases something that older entries hold in clear: the segments
-    ///     that the next cut sets free are wiped before they are used again.
+    ///   - isErasing: the batch erases something that older entries hold in clear: from the next
+    ///     cut on they are not kept for long, and the segments that hold them are wiped.
     ///
     /// - Precondition: entries of a shard come in order, each once.
     package func apply(
@@ -236,7 +243,7 @@ package final class ShardStore: @unchecked Sendable {
         }
         if let configuration { positions[place].configuration = configuration }
         appliedBytes += payloadBytes
-        if isErasing { hasErased = true }
+        if isErasing { erased.insert(shard) }
     }
 
     /// Takes a shard's state that came as a snapshot, in the place of whatever rows it had: the
@@ -255,18 +262,13 @@ package final class ShardStore: @unchecked Sendable {
         let before = positions
         positions[place] = position
         positions[place].replica = before[place].replica
-        let after = positions
         let installed = installed
-        let isErasing = hasErased
-        dirtySinceMs = nil
-        appliedBytes = 0
-        hasErased = false
+        let cut = takeCut()
         tree.install(
-            ingest, state: CutStateFormat.encode(after),
+            ingest, state: CutStateFormat.encode(cut.positions),
             memtableState: CutStateFormat.encode(before)
-        ) { [weak self] _ in
-            if isErasing { self?.isErasureInstalled.store(true, ordering: .releasing) }
-            installed(after)
+        ) { _ in
+            installed(cut)
             done()
         }
         return true
@@ -294,16 +296,19 @@ package final class ShardStore: @unchecked Sendable {
     /// Makes a cut now, unless the tree has as many frozen memtables as it may.
     package func cut() {
         guard tree.canCut else { return }
-        let positions = positions
         let installed = installed
-        let isErasing = hasErased
-        dirtySinceMs = nil
-        appliedBytes = 0
-        hasErased = false
-        tree.cut(state: CutStateFormat.encode(positions)) { [weak self] _ in
-            if isErasing { self?.isErasureInstalled.store(true, ordering: .releasing) }
-            installed(positions)
+        let cut = takeCut()
+        tree.cut(state: CutStateFormat.encode(cut.positions)) { _ in installed(cut) }
+    }
+
+    /// What a cut made now holds; with it counting begins anew.
+    private func takeCut() -> InstalledCut {
+        defer {
+            dirtySinceMs = nil
+            appliedBytes = 0
+            erased = []
         }
+        return InstalledCut(positions: positions, erased: erased)
     }
 
     /// True when writes come faster than tables: the owner refuses new commands meanwhile.
@@ -315,10 +320,9 @@ package final class ShardStore: @unchecked Sendable {
     // MARK: Consensus lane
 
     /// Lets the log behind an installed cut go.
-    package func release(_ positions: [ShardPosition]) {
+    package func release(_ cut: InstalledCut) {
         replicator.release(
-            applied: positions.map { (group: $0.shard, index: $0.index) },
-            isErasing: isErasureInstalled.exchange(false, ordering: .acquiringAndReleasing))
+            applied: cut.positions.map { (group: $0.shard, index: $0.index) }, erased: cut.erased)
     }
 
     /// Ends the lanes and closes the files. What was acknowledged is in the log; a last cut makes

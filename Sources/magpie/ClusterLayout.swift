@@ -43,7 +43,7 @@ struct ClusterLayout: Sendable {
     /// Absolute, so that the files can be used from anywhere.
     private var root: String { URL(fileURLWithPath: directory).standardizedFileURL.path }
 
-    private func data(_ number: Int) -> String { "\(root)/node-\(number)" }
+    func directory(_ number: Int) -> String { "\(root)/node-\(number)" }
     private func peer(_ number: Int) -> String { "127.0.0.1:\(port + 999 + number)" }
 
     /// Writes every node's configuration, and certificates when they are wanted.
@@ -61,7 +61,7 @@ struct ClusterLayout: Sendable {
                 ca: "\(root)/tls/ca.pem", certificate: "\(root)/tls/node-\(number).pem",
                 key: "\(root)/tls/node-\(number).key")
             let file = File(
-                data: data(number), listen: "127.0.0.1:\(port + number - 1)",
+                data: directory(number), listen: "127.0.0.1:\(port + number - 1)",
                 publicUrl: url(number), rateLimits: isRateLimited, memory: memory,
                 cluster: ClusterSettings(
                     name: "local", number: UInt16(number), nodes: members,
@@ -76,7 +76,7 @@ struct ClusterLayout: Sendable {
             nodes: zip(numbers, processes).map { number, process in
                 Index.Node(
                     id: UInt16(number), pid: process, url: url(number), peer: peer(number),
-                    data: data(number), config: config(number))
+                    data: directory(number), config: config(number))
             })
         try write(index, to: root + "/cluster.json")
     }

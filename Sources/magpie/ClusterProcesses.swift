@@ -67,6 +67,26 @@ final class ClusterProcesses: @unchecked Sendable {
     /// Stops all nodes gracefully, those too that were started again by hand.
     func stop() {
         for process in processes where process.isRunning { process.terminate() }
+        let others = layout.numbers.compactMap(holder)
+        for process in others { kill(process, SIGTERM) }
         for process in processes { process.waitUntilExit() }
+        // They are nobody's children here: their locks say when they have ended.
+        let deadline = ContinuousClock.now + .seconds(10)
+        while layout.numbers.contains(where: { holder($0) != nil }), .now < deadline {
+            usleep(50_000)
+        }
+    }
+
+    /// The process, not one of ours, that serves from a node's directory.
+    private func holder(_ number: Int) -> Int32? {
+        let path = layout.directory(number) + "/LOCK"
+        guard let text = try? String(contentsOfFile: path, encoding: .utf8),
+            let process = text.split(whereSeparator: \.isWhitespace).lazy.compactMap({ Int32($0) })
+                .first,
+            !identifiers.contains(process), kill(process, 0) == 0,
+            let line = try? Data(contentsOf: URL(fileURLWithPath: "/proc/\(process)/cmdline")),
+            String(decoding: line, as: UTF8.self).contains("serve")
+        else { return nil }
+        return process
     }
 }

@@ -139,6 +139,7 @@ final class LogWorld {
                 try log?.mark()
                 synced = next
             case 2: try append(1)
+            case 4: log?.noteErasure(endsSegment: true)
             default:
                 try append(1 + Int(generator.next() % 6))
                 try sync()

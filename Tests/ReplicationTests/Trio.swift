@@ -138,10 +138,11 @@ final class Trio {
     }
 
     /// A cut of one node's tables at what it has applied.
-    func cut(_ place: Int) {
+    func cut(_ place: Int, isErasing: Bool = false) {
         guard let index = status(place)?.appliedIndex, let entry = decided[index] else { return }
         cuts[place] = LogBase(index: index, term: entry.term)
-        nodes[place]?.replicator.release(applied: [(Self.group, index)])
+        nodes[place]?.replicator.release(
+            applied: [(Self.group, index)], erased: isErasing ? [Self.group] : [])
     }
 
     /// Gives a node the state that it was offered: what the offering node's tables hold becomes

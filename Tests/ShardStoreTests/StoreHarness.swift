@@ -97,7 +97,7 @@ final class StoreNode {
     private final class Mail: Sendable {
         struct Content {
             var completions: [LogCompletion] = []
-            var installed: [[ShardPosition]] = []
+            var installed: [InstalledCut] = []
             var failures: [TreeError] = []
         }
         let content = Mutex(Content())
@@ -114,14 +114,17 @@ final class StoreNode {
     private let mail = Mail()
     /// Called for every decided entry before it is applied.
     var onCommitted: (CommittedEntry) -> Void = { _ in }
-    private(set) var installed: [[ShardPosition]] = []
+    private(set) var installed: [InstalledCut] = []
     private(set) var treeFailures: [TreeError] = []
     private(set) var logFailure: LogError?
     var nowMs: UInt64 = 0
+    /// Commands that erase something.
+    var erasing: Set<UInt64> = []
 
     init(
         _ disk: SimulatedFileSystem, seed: UInt64, tiny: Bool = true,
-        shards: [ShardPlacement] = StoreNode.shards, hasPeers: Bool = false,
+        segmentBytes: Int? = nil, shards: [ShardPlacement] = StoreNode.shards,
+        hasPeers: Bool = false,
         isOwn: (ReplicaID) -> Bool = { _ in false }
     ) throws(ShardStoreError) {
         scheduler = SimulatedScheduler(seed: seed)
@@ -136,7 +139,8 @@ final class StoreNode {
             tree.manifestBytes = 2000
         }
         var options = ShardStoreOptions(tree: tree)
-        options.replication.log = SegmentLogOptions(segmentBytes: tiny ? 4096 : 1 << 20)
+        options.replication.log = SegmentLogOptions(
+            segmentBytes: segmentBytes ?? (tiny ? 4096 : 1 << 20))
         options.replication.raft.cacheBytesMax = 0
         options.replication.pinnedSegmentsMax = 1
         options.replication.hasPeers = hasPeers
@@ -147,7 +151,7 @@ final class StoreNode {
             fileSystem: disk, directory: "/data", scheduler: machine, options: options,
             shards: shards, isOwn: isOwn,
             completed: { done in mail.content.withLock { $0.completions.append(done) } },
-            installed: { positions in mail.content.withLock { $0.installed.append(positions) } },
+            installed: { cut in mail.content.withLock { $0.installed.append(cut) } },
             onTreeFailure: { error in mail.content.withLock { $0.failures.append(error) } })
     }
 
@@ -164,9 +168,9 @@ final class StoreNode {
             return content
         }
         for completion in content.completions { store.replicator.completed(completion) }
-        for positions in content.installed {
-            installed.append(positions)
-            store.release(positions)
+        for cut in content.installed {
+            installed.append(cut)
+            store.release(cut)
         }
         treeFailures += content.failures
         var output: ReplicatorOutput
@@ -186,7 +190,8 @@ final class StoreNode {
             ? Commands.batch(Commands.number(entry.payload), shard: committed.group) : WriteBatch()
         store.apply(
             shard: committed.group, index: entry.index, term: entry.term,
-            payloadBytes: entry.payload.count, batch)
+            payloadBytes: entry.payload.count, batch,
+            isErasing: entry.kind == .command && erasing.contains(Commands.number(entry.payload)))
         store.replicator.applied(group: committed.group, through: entry.index)
     }
 

@@ -78,7 +78,8 @@ struct Places {
             let path = directory.hasSuffix("/") ? directory + name : directory + "/" + name
             if isWanted(name) {
                 found.append(path)
-            } else if let inner = self.names(path) {
+            } else if !name.hasPrefix("damaged-"), let inner = self.names(path) {
+                // What a node set aside is damaged for certain; name it to look at it.
                 walk(path, inner, isWanted, &found)
             }
         }

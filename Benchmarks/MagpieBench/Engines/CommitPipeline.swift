@@ -29,7 +29,7 @@ final class CommitPipeline: @unchecked Sendable {
     private enum ConsensusInput: Sendable {
         case command(Command)
         case logTurn(LogCompletion)
-        case installed([ShardPosition])
+        case installed(InstalledCut)
         case applied(LogIndex)
         case tick
     }
@@ -181,7 +181,7 @@ final class CommitPipeline: @unchecked Sendable {
             switch input {
             case .command(let command): commands.append(command)
             case .logTurn(let completion): store.replicator.completed(completion)
-            case .installed(let positions): store.release(positions)
+            case .installed(let cut): store.release(cut)
             case .applied(let index): store.replicator.applied(group: Self.shard, through: index)
             case .tick: store.replicator.tick()
             }
