@@ -11,7 +11,7 @@ extension ChatNode {
             if map.nodes.contains(where: { $0.number == node.number }) {
                 throw ServiceError(
                     .conflict,
-                    "node \(node.number) is in the cluster: to say where it is now, use replace-node"
+                    "node \(node.number) is in the cluster: replace-node says where it is now"
                 )
             }
             guard map.staying.count < ClusterLimits.nodesMax else {
@@ -62,8 +62,8 @@ extension ChatNode {
             guard alive.count > left.count / 2 else {
                 throw ServiceError(
                     .conflict,
-                    "without node \(number) only \(alive.count) of \(left.count) nodes are there, no "
-                        + "majority: bring the others back first")
+                    "without node \(number) only \(alive.count) of \(left.count) nodes are there, "
+                        + "no majority: bring the others back first")
             }
             map.nodes[place].isLeaving = true
         }

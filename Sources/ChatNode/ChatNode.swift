@@ -315,7 +315,7 @@ package final class ChatNode: NodePort {
         hooks.incident(
             isInTouch
                 ? "in touch with the leaders of all shards again"
-                : "no contact with the leaders of some shards: not ready, clients are sent elsewhere"
+                : "no contact with the leaders of some shards: not ready, clients go elsewhere"
         )
     }
 

@@ -308,6 +308,6 @@ extension ConsensusLoop {
 
     static let noQuorum = ServiceError(
         .noQuorum,
-        "no majority of the shard's nodes answers, so nobody can tell whether what is here is up to date",
+        "no majority of the shard's nodes answers: nobody knows whether what is here is up to date",
         retryAfterMs: NodeLimits.retryMs)
 }

@@ -69,14 +69,7 @@ extension PeerFrame {
             writer.write(varint: UInt64(gossip.groupsLed))
             writer.write(varint: gossip.wallMs)
             writer.write(varint: gossip.mapEpoch)
-        case .stateMarks(let marks):
-            writer.write(UInt8(14))
-            writer.write(varint: UInt64(marks.count))
-            for mark in marks {
-                writer.write(varint: UInt64(mark.shard))
-                writer.write(varint: mark.index)
-                writer.write(fixed: mark.hash)
-            }
+        case .stateMarks(let marks): Self.write(marks, &writer)
         case .map(let map):
             writer.write(UInt8(15))
             map.write(to: &writer)
@@ -110,6 +103,16 @@ extension PeerFrame {
         case .notLeader: writer.write(UInt8(2))
         case .overloaded: writer.write(UInt8(3))
         case .tooLarge: writer.write(UInt8(4))
+        }
+    }
+
+    private static func write(_ marks: [StateMarks.Mark], _ writer: inout ByteWriter) {
+        writer.write(UInt8(14))
+        writer.write(varint: UInt64(marks.count))
+        for mark in marks {
+            writer.write(varint: UInt64(mark.shard))
+            writer.write(varint: mark.index)
+            writer.write(fixed: mark.hash)
         }
     }
 

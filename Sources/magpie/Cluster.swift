@@ -72,10 +72,10 @@ struct Cluster: AsyncParsableCommand {
         } catch is CancellationError {
             // Stopped before it was ready.
         } catch {
-            processes.stop()
+            await processes.stop()
             throw CommandFailure("\(error)")
         }
-        processes.stop()
+        await processes.stop()
     }
 }
 

@@ -65,15 +65,14 @@ final class ClusterProcesses: @unchecked Sendable {
     }
 
     /// Stops all nodes gracefully, those too that were started again by hand.
-    func stop() {
+    func stop() async {
         for process in processes where process.isRunning { process.terminate() }
         let others = layout.numbers.compactMap(holder)
         for process in others { kill(process, SIGTERM) }
         for process in processes { process.waitUntilExit() }
         // They are nobody's children here: their locks say when they have ended.
-        let deadline = ContinuousClock.now + .seconds(10)
-        while layout.numbers.contains(where: { holder($0) != nil }), .now < deadline {
-            usleep(50_000)
+        for _ in 0..<200 where layout.numbers.contains(where: { holder($0) != nil }) {
+            try? await ContinuousClock().sleep(for: .milliseconds(50))
         }
     }
 

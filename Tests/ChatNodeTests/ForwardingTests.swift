@@ -158,9 +158,7 @@ struct ForwardingTests {
         #expect(again.allSatisfy { $0.node == 3 } && again.flatMap(\.texts) == ["m1", "m2"])
     }
 
-    @Test(
-        "Nothing comes between two refused batches of one flight, and nothing goes before all are back"
-    )
+    @Test("Nothing comes between two refused batches of one flight, or goes before all are back")
     func flight() throws {
         let bench = try Bench()
         bench.lead(3, term: 1)

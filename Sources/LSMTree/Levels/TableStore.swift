@@ -73,6 +73,11 @@ final class TableStore: Sendable {
             }
         } catch let error as TableError {
             throw error
+        } catch let error as DiskError where error.reason == .notFound {
+            // The manifest is older than the files are: its end has rotted, or a file was taken.
+            throw .corrupt(
+                file: path(summary.fileID), offset: 0, expected: "a table that the manifest lists",
+                found: "no file")
         } catch let error as DiskError {
             throw .disk(error)
         } catch {
