@@ -141,8 +141,9 @@ final class ApplyLoop: @unchecked Sendable {
 
     /// Takes a batch of inputs, in order.
     func take(_ inputs: [Input]) {
-        if isFailed { return }
         for input in inputs {
+            // What comes behind an entry that could not be applied can't be either.
+            if isFailed { return }
             switch input {
             case .decided(let entries): apply(entries)
             case .attach(let endpoint, let identity): attach(endpoint, identity)
