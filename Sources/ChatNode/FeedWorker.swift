@@ -23,6 +23,9 @@ final class FeedWorker: @unchecked Sendable {
     /// of entries at once.
     private static let coalescing = Duration.milliseconds(100)
     private static let retry = Duration.milliseconds(500)
+    /// A busy conversation is told to the feeds this often at most: four commands a message would
+    /// otherwise become the price of a lively group.
+    private static let restNanoseconds: UInt64 = 500_000_000
 
     private let node: ChatNode
     private let lane: any Lane
@@ -30,6 +33,8 @@ final class FeedWorker: @unchecked Sendable {
     private var waiting: [ConversationID] = []
     private var isWaiting: Set<ConversationID> = []
     private var underWay: Set<ConversationID> = []
+    /// When conversations were last worked off; those that have rested leave.
+    private var workedOff: [ConversationID: UInt64] = [:]
     private var touchesUnderWay = 0
     private var isScheduled = false
     private var mustScan = true
@@ -117,8 +122,11 @@ final class FeedWorker: @unchecked Sendable {
     }
 
     private func run() {
-        if waiting.isEmpty, mustScan { scan() }
+        if mustScan, waiting.count <= NodeLimits.dirtyConversationsMax / 2 { scan() }
+        let now = node.seams.clock.monotonicNanoseconds()
+        workedOff = workedOff.filter { now < $0.value &+ Self.restNanoseconds }
         var later: [ConversationID] = []
+        var areResting = false
         var index = 0
         while index < waiting.count, touchesUnderWay < NodeLimits.touchesInFlightMax {
             let conversation = waiting[index]
@@ -126,14 +134,18 @@ final class FeedWorker: @unchecked Sendable {
             // Its touches are on their way: what changed since waits until they are through.
             if underWay.contains(conversation) {
                 later.append(conversation)
+            } else if workedOff[conversation] != nil {
+                areResting = true
+                later.append(conversation)
             } else {
                 isWaiting.remove(conversation)
+                workedOff[conversation] = now
                 workOff(conversation)
             }
         }
         waiting.removeFirst(index)
         waiting.append(contentsOf: later)
-        if waiting.isEmpty, mustScan {
+        if areResting || mustScan {
             schedule(after: hasScanFailed ? Self.retry : Self.coalescing)
         }
     }
