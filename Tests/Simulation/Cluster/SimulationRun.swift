@@ -43,6 +43,7 @@ package struct SimulationOutcome: Sendable {
 // Confined to the thread that runs it.
 package final class SimulationRun {
     let world: SimulatedWorld
+    private var stepsOfRun = 0
     private(set) var clients: [SimulatedClient] = []
     private(set) var town = Town()
 
@@ -173,6 +174,8 @@ package final class SimulationRun {
 
     /// More jobs than any honest moment of these small worlds has.
     private static let stepsOfMomentMax = 1_000_000
+    /// More than any honest run takes.
+    private static let stepsOfRunMax = 50_000_000
 
     /// Lets the world go on; false when the time passed without what was waited for.
     @discardableResult
@@ -184,9 +187,12 @@ package final class SimulationRun {
             if steps % 64 == 0, condition() { return true }
             steps += 1
             stepsOfMoment += 1
-            if stepsOfMoment > Self.stepsOfMomentMax {
+            stepsOfRun += 1
+            if stepsOfMoment > Self.stepsOfMomentMax || stepsOfRun > Self.stepsOfRunMax {
                 explain()
-                return fail("\(stepsOfMoment) jobs at one moment: something runs in a circle")
+                return fail(
+                    "\(stepsOfMoment) jobs at one moment, \(stepsOfRun) in all: something runs in "
+                        + "a circle")
             }
             if world.scheduler.step() { continue }
             stepsOfMoment = 0
