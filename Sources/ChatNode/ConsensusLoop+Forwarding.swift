@@ -195,6 +195,11 @@ extension ConsensusLoop {
     /// Takes a batch that a node sent, to be proposed here; nil when it is refused.
     func takeForwarded(_ batch: PeerFrame.ForwardedBatch, from node: NodeNumber) -> Unit? {
         let origin = Unit.Origin(node: node, request: batch.request, flight: batch.flight)
+        // Nothing is remembered of shards that there are not: any number may come.
+        guard shards.all.contains(batch.shard) else {
+            reply(batch.request, .notLeader, to: node)
+            return nil
+        }
         let refused = forwarding.refused[.init(node: node, shard: batch.shard)]
         #if PlantedBugs
             let isOld = batch.epoch < cluster.epoch && !PlantedBug.acceptOldEpoch.isOn

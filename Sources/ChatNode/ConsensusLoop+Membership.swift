@@ -163,13 +163,13 @@ extension ConsensusLoop {
 
     /// A node that no longer belongs, or is cut off, is no place for clients.
     func tickContact() {
-        if cluster.isAlone { return }
+        guard !cluster.isAlone, tickCount % ClusterLimits.reportTicks == 0 else { return }
         let reachesAll =
             cluster.isMember
             && replicator.groupIDs.allSatisfy {
                 replicator.isLeading($0) || leaderNode(of: $0) != nil
             }
-        contact.ticksWithout = reachesAll ? 0 : contact.ticksWithout + 1
+        contact.ticksWithout = reachesAll ? 0 : contact.ticksWithout + ClusterLimits.reportTicks
         let isInTouch = contact.ticksWithout < ClusterLimits.outOfTouchTicks
         guard isInTouch != contact.isInTouch else { return }
         contact.isInTouch = isInTouch

@@ -197,6 +197,17 @@ struct ForwardingTests {
         }
     }
 
+    @Test("Batches for shards that there are not leave nothing behind")
+    func foreignShards() throws {
+        let bench = try Bench(votes: [1])
+        for shard in [2, 49_151, 70_000, UInt32.max] as [GroupID] {
+            bench.receive(
+                .propose(.init(request: 1, flight: 1, shard: shard, epoch: 1, commands: [[1]])),
+                from: 2)
+        }
+        #expect(bench.loop.forwarding.refused.isEmpty)
+    }
+
     @Test("A leader whose own commands wait takes those of others")
     func othersGoOn() throws {
         let bench = try Bench(votes: [1])

@@ -27,6 +27,7 @@ struct GatewayProbeTests {
             }
         ) { gateway in
             let held = try await gateway.connect()
+            #expect(try await held.request("GET", "/healthz").status == 200)
             // Keeps serving: the connection ends only with the gateway.
             _ = await held.readToEnd()
         }

@@ -139,14 +139,17 @@ extension SimulatedClient {
     func pull() {
         guard !isPulling, connection?.isReady == true, let gap = session.gaps.first else { return }
         isPulling = true
+        pullCount += 1
+        let pull = pullCount
         pulledConversation = gap.conversation
         let number = connection?.number
         transmit(
             ClientFrame(id: "pull", body: .pull(gap.conversation, .after(gap.after), limit: 100)))
         world.later(ms: 5_000) { [self] in
-            guard connection?.number == number, isPulling else { return }
+            // Only this one's own time is up: each would otherwise begin another beside the rest.
+            guard connection?.number == number, isPulling, pullCount == pull else { return }
             isPulling = false
-            pull()
+            self.pull()
         }
     }
 

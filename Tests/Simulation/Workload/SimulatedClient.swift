@@ -50,6 +50,7 @@ final class SimulatedClient: @unchecked Sendable {
     /// Own messages that stand, for edits and erasures.
     var ownMessages: [(conversation: ConversationID, seq: EntrySequence)] = []
     var isPulling = false
+    var pullCount: UInt64 = 0
     var pulledConversation: ConversationID?
     var burstCount: UInt64 = 0
     /// What was acknowledged of the newest burst, without another try.
