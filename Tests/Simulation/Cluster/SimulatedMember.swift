@@ -132,8 +132,10 @@ package final class SimulatedMember: @unchecked Sendable {
     private func notice(_ text: String) {
         world.trace.note("node \(number) says: \(text)")
         if text.hasSuffix("this node is rebuilt from its peers") {
-            // The rot was found: what it hit is gone, and the node begins anew.
+            // The rot was found: what it hit is gone, and the node begins anew. A new file may get
+            // the rotten one's name.
             isDamaged = true
+            rottenPath = nil
             world.marks.reach(.rotRebuilt)
         }
         if text.hasPrefix("shard "), text.contains(" is here, up to") {

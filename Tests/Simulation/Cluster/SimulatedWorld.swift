@@ -120,6 +120,7 @@ final class SimulatedWorld: @unchecked Sendable {
         replicas.wiped(member.number)
         member.isEmpty = true
         member.isDamaged = true
+        member.rottenPath = nil
     }
 
     // MARK: Durability
