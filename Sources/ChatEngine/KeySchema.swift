@@ -35,7 +35,8 @@ package import LSMTree
 package enum KeySchema {
     /// Every keyspace with what a tree must know, ascending by number.
     package static let all: [KeyspaceOptions] = [
-        KeyspaceOptions(.entries, name: "entries", filterPrefixLength: partitionBytes),
+        KeyspaceOptions(
+            .entries, name: "entries", filterPrefixLength: partitionBytes, isNumbered: true),
         KeyspaceOptions(.conversations, name: "conversations", filterPrefixLength: partitionBytes),
         KeyspaceOptions(.accounts, name: "accounts", filterPrefixLength: partitionBytes),
         KeyspaceOptions(.feeds, name: "feeds", filterPrefixLength: partitionBytes),

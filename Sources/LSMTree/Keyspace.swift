@@ -22,17 +22,23 @@ package struct KeyspaceOptions: Sendable {
     /// Bytes at the head of each key that a table's second filter covers, so that a scan inside
     /// one such prefix skips tables without it; nil: no second filter.
     package var filterPrefixLength: Int?
+    /// Keys are `filterPrefixLength` bytes and a big-endian number of eight bytes, mostly: tables
+    /// keep such rows as columns.
+    package var isNumbered: Bool
     /// Values start with an expiry in milliseconds since 1970 (little endian u64, 0: never), and
     /// compaction may drop rows at or below the tree's horizon.
     package var isExpiring: Bool
 
     /// Options of `keyspace`.
     package init(
-        _ keyspace: Keyspace, name: String, filterPrefixLength: Int? = nil, isExpiring: Bool = false
+        _ keyspace: Keyspace, name: String, filterPrefixLength: Int? = nil,
+        isNumbered: Bool = false, isExpiring: Bool = false
     ) {
+        precondition(!isNumbered || filterPrefixLength != nil, "numbers stand behind a prefix")
         self.keyspace = keyspace
         self.name = name
         self.filterPrefixLength = filterPrefixLength
+        self.isNumbered = isNumbered
         self.isExpiring = isExpiring
     }
 }

@@ -129,8 +129,7 @@ extension Tree {
     ) {
         let removed = Set(remove.map(\.table.metadata.fileID))
         let added = Set(add.map(\.table.metadata.fileID))
-        // The old view dies after the lock is given back.
-        let old = state.withLock { state in
+        state.withLock { state in
             let old = state.view
             var keyspaces = old.keyspaces
             for place in keyspaces.indices {
@@ -140,14 +139,13 @@ extension Tree {
             }
             var frozenLeft = old.frozen
             if frozen != nil { frozenLeft.removeLast() }
-            state.view = View(active: old.active, frozen: frozenLeft, keyspaces: keyspaces)
+            show(View(active: old.active, frozen: frozenLeft, keyspaces: keyspaces), in: &state)
             if let frozen { state.installedState = frozen.state }
-            return old
         }
         for item in remove where !added.contains(item.table.metadata.fileID) {
             item.table.markObsolete()
         }
-        withExtendedLifetime(old) {}
+        dropRetiredViews()
         let shapes = state.withLock { $0.view.keyspaces }.map(\.shape)
         let debt = CompactionPicker(options: options, horizon: 0).debt(shapes)
         state.withLock { $0.compactionDebt = debt }

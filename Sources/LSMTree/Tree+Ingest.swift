@@ -96,20 +96,23 @@ extension Tree {
                 if PlantedBug.unflushedInstall.isOn {
                     // What was to be flushed first stays where writes go.
                     let live = state.view.frozen.first?.memtable ?? fresh
-                    state.view = View(
-                        active: live, frozen: [frozen] + state.view.frozen.dropFirst(),
-                        keyspaces: state.view.keyspaces)
+                    show(
+                        View(
+                            active: live, frozen: [frozen] + state.view.frozen.dropFirst(),
+                            keyspaces: state.view.keyspaces), in: &state)
                     state.openIngests[ingest.number] = nil
                     published.store(newest, ordering: .releasing)
                     return
                 }
             #endif
-            state.view = View(
-                active: fresh, frozen: [frozen] + state.view.frozen,
-                keyspaces: state.view.keyspaces)
+            show(
+                View(
+                    active: fresh, frozen: [frozen] + state.view.frozen,
+                    keyspaces: state.view.keyspaces), in: &state)
             state.openIngests[ingest.number] = nil
             published.store(newest, ordering: .releasing)
         }
+        dropRetiredViews()
         isWriting.store(false, ordering: .releasing)
         for _ in 0..<2 { installLane.submit { [weak self] in self?.flushOldest() } }
     }

@@ -41,10 +41,11 @@ package final class Tree: Sendable {
         var openIngests: [UInt64: RangeTombstoneSet] = [:]
         /// Ingests begun so far.
         var ingestCount: UInt64 = 0
+        /// Views that are not shown any more, with the epochs in which they were.
+        var retired: [(view: View, epoch: UInt64)] = []
     }
 
-    let options: TreeOptions
-    let places: KeyspacePlaces
+    let context: TreeContext
     let store: TableStore
     let state: Mutex<State>
     let manifest: Manifest
@@ -54,6 +55,8 @@ package final class Tree: Sendable {
     /// All rows up to here are in the memtables or tables, and visible; those of an ingest as soon
     /// as it is installed.
     let published: Atomic<SequenceNumber>
+    /// The address of the view that readers take, as in the state.
+    let shown: Atomic<UInt>
     let isWriting = Atomic<Bool>(false)
     private let horizon = Atomic<UInt64>(0)
 
@@ -62,8 +65,7 @@ package final class Tree: Sendable {
         installLane: any Lane, compactionLane: any Lane,
         onFailure: @escaping @Sendable (TreeError) -> Void
     ) {
-        self.options = options
-        places = KeyspacePlaces(options)
+        context = TreeContext(options: options, gate: store.cache.gate)
         self.store = store
         self.manifest = manifest
         self.installLane = installLane
@@ -75,9 +77,13 @@ package final class Tree: Sendable {
         let view = View(active: memtable, frozen: [], keyspaces: recovered.keyspaces)
         let debt = CompactionPicker(options: options, horizon: 0)
             .debt(recovered.keyspaces.map(\.shape))
+        shown = Atomic(Self.address(of: view))
         state = Mutex(
             State(view: view, installedState: recovered.state, compactionDebt: debt))
     }
+
+    var options: TreeOptions { context.options }
+    var places: KeyspacePlaces { context.places }
 
     // MARK: Writing
 
@@ -131,6 +137,7 @@ package final class Tree: Sendable {
         let last = published.load(ordering: .relaxed)
         let fresh = Memtable(keyspaceCount: options.keyspaces.count, firstSequence: last + 1)
         state.withLock { freeze(&$0, last: last, bytes: bytes, next: fresh, installed) }
+        dropRetiredViews()
         isWriting.store(false, ordering: .releasing)
         installLane.submit { [weak self] in self?.flushOldest() }
     }
@@ -143,8 +150,10 @@ package final class Tree: Sendable {
         precondition(state.view.frozen.count < options.frozenMemtablesMax, "a cut needs canCut")
         let frozen = FrozenMemtable(
             memtable: state.view.active, lastSequence: last, state: bytes, installed: installed)
-        state.view = View(
-            active: next, frozen: [frozen] + state.view.frozen, keyspaces: state.view.keyspaces)
+        show(
+            View(
+                active: next, frozen: [frozen] + state.view.frozen,
+                keyspaces: state.view.keyspaces), in: &state)
         state.counters.cuts += 1
     }
 
@@ -153,13 +162,43 @@ package final class Tree: Sendable {
 
     // MARK: Reading
 
-    /// The tree as it is now. Cheap; any thread.
+    /// The tree as it is now. Cheap; any thread. For a look-up or two see ``reader()``.
     package func snapshot() -> Snapshot {
-        let (view, sequence) = state.withLock { state in
-            // Under the lock: a later cut can't put rows up to this sequence elsewhere.
-            (state.view, published.load(ordering: .acquiring))
+        let stay = store.cache.gate.enter()
+        let (view, sequence) = current()
+        let snapshot = Snapshot(
+            view: view.takeUnretainedValue(), sequence: sequence, tree: context)
+        store.cache.gate.leave(stay)
+        return snapshot
+    }
+
+    /// Has readers take `view` from now on. The one before stays until those who took it have left
+    /// the gate; see ``dropRetiredViews()``.
+    func show(_ view: View, in state: inout State) {
+        let old = state.view
+        state.view = view
+        shown.store(Self.address(of: view), ordering: .sequentiallyConsistent)
+        state.retired.append((old, store.cache.gate.closeEpoch()))
+    }
+
+    private static func address(of view: View) -> UInt {
+        UInt(bitPattern: Unmanaged.passUnretained(view).toOpaque())
+    }
+
+    /// Lets go of views that nobody can look at any more, and with them of files; comes back for
+    /// those that somebody still does.
+    func dropRetiredViews() {
+        // They die after the lock is given back.
+        let (dropped, isDone) = state.withLock { state in
+            let oldest = store.cache.gate.oldest()
+            let dropped = state.retired.filter { $0.epoch < oldest }
+            state.retired.removeAll { $0.epoch < oldest }
+            return (dropped, state.retired.isEmpty || state.isClosed)
         }
-        return Snapshot(view: view, sequence: sequence, options: options, places: places)
+        withExtendedLifetime(dropped) {}
+        if !isDone {
+            installLane.submit(after: .milliseconds(10)) { [weak self] in self?.dropRetiredViews() }
+        }
     }
 
     /// The sequence of the newest visible row.

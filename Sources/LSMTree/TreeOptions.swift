@@ -11,7 +11,7 @@ package struct TreeOptions: Sendable {
     /// Budget of the block cache when the tree makes its own.
     package var blockCacheBytes = 64 << 20
     /// Uncompressed bytes of a table block.
-    package var blockBytes = 16 << 10
+    package var blockBytes = 8 << 10
     /// Bits of filter per key.
     package var filterBitsPerKey = 10
     /// Compaction cuts its outputs near this size.

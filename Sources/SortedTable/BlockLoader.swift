@@ -10,23 +10,39 @@ struct BlockLoader: Sendable {
 
     /// The block whose payload is at `handle`. It is ready for readers: sealed as its place and
     /// role demand, and its content walked.
-    func load(_ handle: BlockHandle, _ role: TableFormat.Role) throws(TableError) -> TableBlock {
+    func load(
+        _ handle: BlockHandle, _ role: TableFormat.Role
+    ) throws(TableError) -> LoadedBlock {
         let sealed = try readSealed(handle, role)
-        let type = sealed.base.load(fromByteOffset: sealed.count, as: UInt8.self)
-        let block: TableBlock
-        if type == TableFormat.type(role, .raw) {
-            block = sealed
-        } else if type == TableFormat.type(role, .lz4) {
-            block = try expand(sealed, handle, role)
-        } else {
-            throw corrupt(
-                handle.offset + UInt64(handle.bytes), "block type \(role)", "\(type)")
+        let type = sealed.block.base.load(fromByteOffset: sealed.block.count, as: UInt8.self)
+        let isColumnar = role == .data && type & 0x0F == TableFormat.Role.columns.rawValue
+        let stored = isColumnar ? .columns : role
+        if type == TableFormat.type(stored, .raw) {
+            try check(sealed.block, handle, stored)
+            return sealed
         }
+        guard type == TableFormat.type(stored, .lz4) else {
+            throw corrupt(handle.offset + UInt64(handle.bytes), "block type \(role)", "\(type)")
+        }
+        let expanded = try expand(sealed.block.content, handle, role)
+        try check(expanded.block, handle, stored)
+        return expanded
+    }
+
+    private func check(
+        _ block: TableBlock, _ handle: BlockHandle, _ role: TableFormat.Role
+    ) throws(TableError) {
         switch role {
         case .data, .index, .root:
             if let problem = block.checkRows(role: role) {
                 throw corrupt(
                     handle.offset, "\(problem.expected) at \(problem.offset) of the \(role) block",
+                    problem.found)
+            }
+        case .columns:
+            if let problem = block.checkColumns() {
+                throw corrupt(
+                    handle.offset, "\(problem.expected) at \(problem.offset) of the column block",
                     problem.found)
             }
         case .filter, .prefixFilter:
@@ -36,7 +52,6 @@ struct BlockLoader: Sendable {
         case .tombstones, .properties:
             break
         }
-        return block
     }
 
     /// An error about this file.
@@ -47,7 +62,7 @@ struct BlockLoader: Sendable {
     /// Payload and trailer of a block with the right checksum; the content is the payload.
     private func readSealed(
         _ handle: BlockHandle, _ role: TableFormat.Role
-    ) throws(TableError) -> TableBlock {
+    ) throws(TableError) -> LoadedBlock {
         guard handle.bytes > 0, handle.bytes <= TableFormat.contentBytesMax,
             handle.offset <= endOffset, handle.totalBytes <= endOffset - handle.offset
         else {
@@ -56,9 +71,9 @@ struct BlockLoader: Sendable {
                 "\(handle.bytes) bytes")
         }
         let bytes = Int(handle.bytes)
-        let isFilter = role == .filter || role == .prefixFilter
-        let block = TableBlock(
-            count: bytes, extra: TableFormat.trailerBytes, alignment: isFilter ? 64 : 16)
+        let loaded = LoadedBlock(
+            count: bytes, extra: TableFormat.trailerBytes, rowsMax: rowsMax(bytes, role))
+        let block = loaded.block
         let target = UnsafeMutableRawBufferPointer(
             start: block.base, count: bytes + TableFormat.trailerBytes)
         let got: Int
@@ -77,13 +92,20 @@ struct BlockLoader: Sendable {
                 handle.offset, "checksum \(hexadecimal(expected)) of the \(role) block",
                 hexadecimal(found))
         }
-        return block
+        return loaded
+    }
+
+    private func rowsMax(_ contentBytes: Int, _ role: TableFormat.Role) -> Int {
+        switch role {
+        // As many as the places of columns need, at least.
+        case .data, .columns, .index, .root: max(16, TableBlock.rowsMax(contentBytes: contentBytes))
+        default: 0
+        }
     }
 
     private func expand(
-        _ sealed: TableBlock, _ handle: BlockHandle, _ role: TableFormat.Role
-    ) throws(TableError) -> TableBlock {
-        let payload = sealed.content
+        _ payload: UnsafeRawBufferPointer, _ handle: BlockHandle, _ role: TableFormat.Role
+    ) throws(TableError) -> LoadedBlock {
         guard payload.count > 4 else {
             throw corrupt(handle.offset, "a compressed block", "\(payload.count) bytes")
         }
@@ -92,13 +114,13 @@ struct BlockLoader: Sendable {
         guard count > 0, count <= TableFormat.contentBytesMax, count / 255 <= payload.count else {
             throw corrupt(handle.offset, "a content size that lz4 can reach", "\(count)")
         }
-        let block = TableBlock(count: count)
-        let target = UnsafeMutableRawBufferPointer(start: block.base, count: count)
+        let loaded = LoadedBlock(count: count, rowsMax: rowsMax(count, role))
+        let target = UnsafeMutableRawBufferPointer(start: loaded.block.base, count: count)
         let source = UnsafeRawBufferPointer(rebasing: payload[4...])
         guard LZ4.decompress(source, into: target) else {
             throw corrupt(handle.offset, "an lz4 block of \(count) bytes", "something else")
         }
-        return block
+        return loaded
     }
 }
 

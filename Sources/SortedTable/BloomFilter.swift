@@ -52,7 +52,6 @@ enum BloomFilter {
     /// False when the key of this hash was never added. The block was checked when it was loaded.
     @inline(__always)
     static func mayContain(_ block: TableBlock, _ hash: UInt64) -> Bool {
-        defer { withExtendedLifetime(block) {} }
         let lines = block.count &>> 6
         let probes = Int(block.base.load(fromByteOffset: lines &<< 6, as: UInt8.self))
         let line = block.base + lineOffset(hash, lines: lines)

@@ -1,130 +1,281 @@
-/// The slots, hash table and queues of one cache shard; its lock holds this value.
-///
-/// See ``CacheShard`` for the policy. Slots are numbered and reused; the table holds slot numbers.
+internal import Platform
+internal import Synchronization
+
+/// The queues, the table and the ghosts of one cache shard; its lock holds this value. See
+/// ``CacheShard`` for the policy.
 struct CacheQueues {
-    private struct Slot {
-        var fileID: UInt64
-        var offset: UInt64
-        var hash: UInt64
-        /// Nil in a free slot and in one whose file was removed, which still waits in its queue.
-        var block: TableBlock?
-        var next: Int32
-        var lookups: UInt8
-        var isMain: Bool
-    }
+    /// Look-ups that count.
+    static let lookupsMax: UInt8 = 3
 
     private struct Queue {
-        var oldest: Int32 = -1
-        var newest: Int32 = -1
+        /// Oldest first; the last one is being filled.
+        var segments: [CacheSegment] = []
         var bytes = 0
     }
 
-    private static let lookupsMax: UInt8 = 3
-    /// Pinned blocks passed over for one insertion; bounds the time under the lock.
-    private static let pinnedPassesMax = 32
+    /// Memory that is out of sight, until the last one who may still look has left.
+    private enum Limbo {
+        case segment(CacheSegment)
+        case table(BlockTable, epoch: UInt64)
+    }
 
-    /// Counters without `blocks` and `bytes`.
+    /// Counters without `blocks`, `bytes`, `hits` and `misses`.
     private(set) var counters = BlockCache.Statistics()
     /// Blocks held.
     private(set) var count = 0
+    private(set) var table: BlockTable
+    private let gate: EpochGate
+    private let segmentBytes: Int
     private var small = Queue()
     private var main = Queue()
-    private var slots: [Slot] = []
-    private var firstFree: Int32 = -1
-    /// Slot numbers by hash, -1 where empty; linear probing, at most half full.
-    private var table = [Int32](repeating: -1, count: 64)
+    private var limbo: [Limbo] = []
+    /// A table that was outgrown and may still be in sight.
+    private var outgrown: BlockTable?
+    private var spare: CacheSegment?
     /// High half: some bits of the hash; low half: `ghostClock` when it was dropped.
     private var ghosts: [UInt64]
     private var ghostClock: UInt32 = 0
 
-    init(ghostCapacity: Int) {
+    init(budgetBytes: Int, table: BlockTable, gate: EpochGate) {
+        self.table = table
+        self.gate = gate
+        segmentBytes = min(256 << 10, max(4 << 10, budgetBytes / 64 & ~4095))
         var capacity = 64
-        while capacity < ghostCapacity && capacity < 1 << 16 { capacity *= 2 }
+        while capacity < budgetBytes / 4096 && capacity < 1 << 16 { capacity *= 2 }
         ghosts = [UInt64](repeating: 0, count: capacity)
     }
 
-    /// Bytes held.
-    var bytes: Int { small.bytes + main.bytes }
-
-    @inline(__always)
-    mutating func find(hash: UInt64, fileID: UInt64, offset: UInt64) -> TableBlock? {
-        let slot = Int(table[position(hash: hash, fileID: fileID, offset: offset)])
-        guard slot >= 0 else {
-            counters.misses &+= 1
-            return nil
+    /// Frees everything; nobody reads any more.
+    mutating func deallocate() {
+        for segment in small.segments + main.segments { segment.deallocate() }
+        for item in limbo {
+            switch item {
+            case .segment(let segment): segment.deallocate()
+            case .table(let old, _): old.deallocate()
+            }
         }
-        counters.hits &+= 1
-        if slots[slot].lookups < Self.lookupsMax { slots[slot].lookups &+= 1 }
-        return slots[slot].block
+        spare?.deallocate()
+        table.deallocate()
     }
 
+    /// Bytes of the segments in the queues.
+    var heldBytes: Int { small.bytes + main.bytes }
+
+    /// Takes a copy of a block in and answers the one that is kept for the place; for a block that
+    /// is too large, one that goes when nobody looks at it any more.
     mutating func insert(
         _ block: TableBlock, hash: UInt64, fileID: UInt64, offset: UInt64, budgetBytes: Int
     ) -> TableBlock {
-        let place = position(hash: hash, fileID: fileID, offset: offset)
-        if table[place] >= 0, let kept = slots[Int(table[place])].block { return kept }
-        if block.chargedBytes > budgetBytes / 2 {
+        sweep()
+        if let kept = table.find(hash: hash, fileID: fileID, offset: offset) { return kept }
+        let bytes = CacheSegment.headerBytes + CacheSegment.roomBytes(block)
+        // One segment is left over for blocks that move on.
+        let budget = budgetBytes - segmentBytes
+        if bytes > budget / 4 {
             counters.bypasses &+= 1
-            evict(to: budgetBytes)
-            return block
+            while heldBytes > max(0, budget), evict(budget) {}
+            return keepOutside(block, bytes, fileID: fileID, offset: offset)
         }
-        evict(to: budgetBytes - block.chargedBytes)
-        if (count + 1) * 2 > table.count { growTable() }
-        let slot = takeSlot(
-            Slot(
-                fileID: fileID, offset: offset, hash: hash, block: block, next: -1, lookups: 0,
-                isMain: takeGhost(hash)))
-        table[position(hash: hash, fileID: fileID, offset: offset)] = slot
-        push(slot)
+        let isMain = takeGhost(hash)
+        if !hasRoom(for: bytes, isMain: isMain) {
+            let wanted = max(segmentBytes, bytes)
+            while heldBytes + wanted > budget, evict(budget) {}
+        }
+        let kept = append(block, fileID: fileID, offset: offset, isMain: isMain)
+        if (count + 1) * 2 > table.capacity { growTable() }
+        table.insert(kept, hash: hash)
         count += 1
         counters.insertions &+= 1
-        return block
+        return kept
     }
 
     mutating func removeAll(fileID: UInt64) {
-        for index in slots.indices where slots[index].fileID == fileID {
-            guard let block = slots[index].block else { continue }
-            removeFromTable(slots[index])
-            slots[index].block = nil
-            // The slot is freed when its turn in the queue comes; its bytes go now.
-            if slots[index].isMain {
-                main.bytes -= block.chargedBytes
-            } else {
-                small.bytes -= block.chargedBytes
+        for isMain in [false, true] {
+            let queue = isMain ? main : small
+            var dead: [CacheSegment] = []
+            for segment in queue.segments {
+                segment.forEach { block in
+                    let isOfFile = block.header.pointee.fileID == fileID
+                    if isOfFile && block.header.pointee.isKept { drop(block) }
+                }
+                if segment.header.pointee.keptBlocks == 0 { dead.append(segment) }
             }
-            count -= 1
+            if dead.isEmpty { continue }
+            let bytes = dead.reduce(0) { $0 + $1.header.pointee.capacity }
+            let left = Queue(
+                segments: queue.segments.filter { !dead.contains($0) }, bytes: queue.bytes - bytes)
+            if isMain { main = left } else { small = left }
+            for segment in dead { retire(segment) }
         }
+        sweep()
+    }
+
+    // MARK: Segments
+
+    private func hasRoom(for bytes: Int, isMain: Bool) -> Bool {
+        guard let open = (isMain ? main : small).segments.last else { return false }
+        return open.header.pointee.used + bytes <= open.header.pointee.capacity
+    }
+
+    /// Copies a block to the end of a queue, in a new segment when the last one is full.
+    private mutating func append(
+        _ block: TableBlock, fileID: UInt64, offset: UInt64, isMain: Bool
+    ) -> TableBlock {
+        var copy = (isMain ? main : small).segments.last?
+            .append(block, fileID: fileID, offset: offset)
+        var segment = (isMain ? main : small).segments.last
+        if copy == nil {
+            let bytes = CacheSegment.headerBytes + CacheSegment.roomBytes(block)
+            let fresh = takeSegment(bytes)
+            fresh.header.pointee.isMain = isMain
+            if isMain {
+                main.segments.append(fresh)
+                main.bytes += fresh.header.pointee.capacity
+            } else {
+                small.segments.append(fresh)
+                small.bytes += fresh.header.pointee.capacity
+            }
+            copy = fresh.append(block, fileID: fileID, offset: offset)
+            segment = fresh
+        }
+        guard let copy, let segment else { preconditionFailure("a new segment has room") }
+        copy.header.pointee.isKept = true
+        copy.lookups.pointee.store(0, ordering: .relaxed)
+        segment.header.pointee.keptBlocks += 1
+        return copy
+    }
+
+    private mutating func takeSegment(_ bytes: Int) -> CacheSegment {
+        if bytes > segmentBytes { return CacheSegment(capacity: bytes) }
+        if let segment = spare {
+            spare = nil
+            return segment
+        }
+        return CacheSegment(capacity: segmentBytes)
+    }
+
+    private mutating func keepOutside(
+        _ block: TableBlock, _ bytes: Int, fileID: UInt64, offset: UInt64
+    ) -> TableBlock {
+        let segment = CacheSegment(capacity: bytes)
+        guard let copy = segment.append(block, fileID: fileID, offset: offset) else {
+            preconditionFailure("a segment made for a block has room for it")
+        }
+        retire(segment)
+        return copy
+    }
+
+    /// Takes a segment out of sight: none of its blocks is in the table any more.
+    private mutating func retire(_ segment: CacheSegment) {
+        segment.header.pointee.epoch = gate.closeEpoch()
+        limbo.append(.segment(segment))
+    }
+
+    /// Frees what nobody can look at any more.
+    private mutating func sweep() {
+        if limbo.isEmpty { return }
+        let oldest = gate.oldest()
+        var left: [Limbo] = []
+        for item in limbo {
+            switch item {
+            case .segment(let segment):
+                let isPinned = segment.pins.pointee.load(ordering: .acquiring) > 0
+                if isPinned || segment.header.pointee.epoch >= oldest {
+                    left.append(item)
+                } else if spare == nil, segment.header.pointee.capacity == segmentBytes {
+                    segment.reset()
+                    spare = segment
+                } else {
+                    segment.deallocate()
+                }
+            case .table(let old, let epoch):
+                if epoch >= oldest { left.append(item) } else { old.deallocate() }
+            }
+        }
+        limbo = left
     }
 
     // MARK: Eviction
 
-    private mutating func evict(to target: Int) {
-        var passes = Self.pinnedPassesMax
-        while bytes > max(0, target), passes > 0 {
-            let isFromMain = small.oldest < 0 || (small.bytes <= target / 10 && main.oldest >= 0)
-            guard let slot = pop(isMain: isFromMain) else { return }
-            let index = Int(slot)
-            if slots[index].block == nil {
-                free(slot)
-            } else if isFromMain && slots[index].lookups > 0 {
-                slots[index].lookups -= 1
-                push(slot)
-            } else if !isFromMain && slots[index].lookups > 1 {
-                slots[index].lookups = 0
-                slots[index].isMain = true
-                push(slot)
-            } else if !isKnownUniquelyReferenced(&slots[index].block) {
-                passes -= 1
-                push(slot)
+    /// Has the oldest segment of one queue make way; false when there is none.
+    private mutating func evict(_ budget: Int) -> Bool {
+        let isFromMain =
+            small.segments.isEmpty || (small.bytes <= budget / 10 && !main.segments.isEmpty)
+        guard let segment = pop(isMain: isFromMain) else { return false }
+        let least = isFromMain ? survivingLookups(segment) : 2
+        segment.forEach { block in
+            guard block.header.pointee.isKept else { return }
+            let lookups = block.lookups.pointee.load(ordering: .relaxed)
+            let (fileID, offset) = (block.header.pointee.fileID, block.header.pointee.offset)
+            let hash = CacheShard.hash(of: block)
+            drop(block)
+            if lookups >= least {
+                let moved = append(block, fileID: fileID, offset: offset, isMain: true)
+                if isFromMain { moved.lookups.pointee.store(lookups - 1, ordering: .relaxed) }
+                table.insert(moved, hash: hash)
+                count += 1
             } else {
-                if !isFromMain { addGhost(slots[index].hash) }
-                removeFromTable(slots[index])
+                if !isFromMain { addGhost(hash) }
                 counters.evictions &+= 1
-                count -= 1
-                free(slot)
             }
         }
+        retire(segment)
+        return true
     }
+
+    private mutating func pop(isMain: Bool) -> CacheSegment? {
+        if isMain {
+            guard !main.segments.isEmpty else { return nil }
+            let segment = main.segments.removeFirst()
+            main.bytes -= segment.header.pointee.capacity
+            return segment
+        }
+        guard !small.segments.isEmpty else { return nil }
+        let segment = small.segments.removeFirst()
+        small.bytes -= segment.header.pointee.capacity
+        return segment
+    }
+
+    /// Look-ups that a block of the main queue needs to stay: one, or more when such blocks take
+    /// more than half of the segment.
+    private func survivingLookups(_ segment: CacheSegment) -> UInt8 {
+        var bytes = [0, 0, 0, 0]
+        segment.forEach { block in
+            guard block.header.pointee.isKept else { return }
+            let lookups = min(block.lookups.pointee.load(ordering: .relaxed), Self.lookupsMax)
+            bytes[Int(lookups)] += CacheSegment.roomBytes(block)
+        }
+        let half = segment.header.pointee.capacity / 2
+        var least = Self.lookupsMax
+        var kept = bytes[Int(least)]
+        if kept > half { return least + 1 }
+        while least > 1, kept + bytes[Int(least) - 1] <= half {
+            least -= 1
+            kept += bytes[Int(least)]
+        }
+        return least
+    }
+
+    /// Takes a block out of the table.
+    private mutating func drop(_ block: TableBlock) {
+        table.remove(block, hash: CacheShard.hash(of: block))
+        block.header.pointee.isKept = false
+        CacheSegment(address: block.header.pointee.segment).header.pointee.keptBlocks -= 1
+        count -= 1
+    }
+
+    private mutating func growTable() {
+        outgrown = table
+        table = table.grown()
+    }
+
+    /// Lets go of a table that was outgrown, once ``table`` is what readers see.
+    mutating func retireOutgrown() {
+        guard let old = outgrown.take() else { return }
+        limbo.append(.table(old, epoch: gate.closeEpoch()))
+    }
+
+    // MARK: Ghosts
 
     /// Remembers that a block was dropped from the small queue.
     private mutating func addGhost(_ hash: UInt64) {
@@ -140,89 +291,5 @@ struct CacheQueues {
         guard ghost != 0, ghost >> 32 == hash >> 32 else { return false }
         ghosts[place] = 0
         return ghostClock &- UInt32(truncatingIfNeeded: ghost) <= UInt32(clamping: count + 16)
-    }
-
-    // MARK: Queues and slots
-
-    private mutating func push(_ slot: Int32) {
-        let isMain = slots[Int(slot)].isMain
-        var queue = isMain ? main : small
-        slots[Int(slot)].next = -1
-        if queue.newest >= 0 { slots[Int(queue.newest)].next = slot } else { queue.oldest = slot }
-        queue.newest = slot
-        queue.bytes += slots[Int(slot)].block?.chargedBytes ?? 0
-        if isMain { main = queue } else { small = queue }
-    }
-
-    private mutating func pop(isMain: Bool) -> Int32? {
-        var queue = isMain ? main : small
-        let slot = queue.oldest
-        guard slot >= 0 else { return nil }
-        queue.oldest = slots[Int(slot)].next
-        if queue.oldest < 0 { queue.newest = -1 }
-        queue.bytes -= slots[Int(slot)].block?.chargedBytes ?? 0
-        if isMain { main = queue } else { small = queue }
-        return slot
-    }
-
-    private mutating func takeSlot(_ content: Slot) -> Int32 {
-        if firstFree >= 0 {
-            let slot = firstFree
-            firstFree = slots[Int(slot)].next
-            slots[Int(slot)] = content
-            return slot
-        }
-        slots.append(content)
-        return Int32(slots.count - 1)
-    }
-
-    private mutating func free(_ slot: Int32) {
-        slots[Int(slot)].block = nil
-        slots[Int(slot)].next = firstFree
-        firstFree = slot
-    }
-
-    // MARK: Table
-
-    /// Where the key stands in the table, or the empty place where it would.
-    @inline(__always)
-    private func position(hash: UInt64, fileID: UInt64, offset: UInt64) -> Int {
-        let mask = table.count - 1
-        var place = Int(truncatingIfNeeded: hash) & mask
-        while table[place] >= 0 {
-            let slot = Int(table[place])
-            if slots[slot].offset == offset && slots[slot].fileID == fileID { break }
-            place = (place + 1) & mask
-        }
-        return place
-    }
-
-    /// Removes a key and closes the gap (Knuth, volume 3, 6.4 algorithm R).
-    private mutating func removeFromTable(_ slot: Slot) {
-        let mask = table.count - 1
-        var gap = position(hash: slot.hash, fileID: slot.fileID, offset: slot.offset)
-        guard table[gap] >= 0 else { return }
-        table[gap] = -1
-        var place = (gap + 1) & mask
-        while table[place] >= 0 {
-            let home = Int(truncatingIfNeeded: slots[Int(table[place])].hash) & mask
-            if (place - home) & mask >= (place - gap) & mask {
-                table[gap] = table[place]
-                table[place] = -1
-                gap = place
-            }
-            place = (place + 1) & mask
-        }
-    }
-
-    private mutating func growTable() {
-        let old = table
-        table = [Int32](repeating: -1, count: old.count * 2)
-        let mask = table.count - 1
-        for slot in old where slot >= 0 {
-            var place = Int(truncatingIfNeeded: slots[Int(slot)].hash) & mask
-            while table[place] >= 0 { place = (place + 1) & mask }
-            table[place] = slot
-        }
     }
 }

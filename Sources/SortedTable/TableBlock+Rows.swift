@@ -57,8 +57,7 @@ extension TableBlock {
     /// The first row at or above (user key, trailer); ``rowCount`` when all are below.
     @inline(__always)
     func lowerBound(_ userKey: UnsafeRawBufferPointer, _ trailer: UInt64) -> Int {
-        defer { withExtendedLifetime(self) {} }
-        let range = heads.range(userKey, rowCount: rowCount)
+        let range = headRange(userKey)
         var start = range.lowerBound
         var end = range.upperBound
         if start == end { return start }
@@ -120,21 +119,43 @@ extension TableBlock {
         let tail = UnsafeRawBufferPointer(start: key + row.shared, count: row.restBytes)
         guard OrderedKey.compare(rest, tail) == 0 else { return false }
         if row.shared == 0 { return true }
-        if let isSame = heads.starts(userKey, count: row.shared) { return isSame }
+        if let isSame = startsAsAll(userKey, count: row.shared) { return isSame }
         let head = UnsafeRawBufferPointer(start: key, count: row.shared)
         return sharedPrefix(baseKey(ofRow: number), head) == row.shared
+    }
+
+    /// The newest row of a user key at or below a trailer: its own trailer and its value.
+    @inline(__always)
+    func find(
+        _ userKey: UnsafeRawBufferPointer, _ trailer: UInt64
+    ) -> (trailer: UInt64, value: UnsafeRawBufferPointer)? {
+        if isColumnar {
+            let (row, hasKey) = columnLowerBound(userKey, trailer)
+            return hasKey ? (columnTrailer(row), columnValue(row)) : nil
+        }
+        let number = lowerBound(userKey, trailer)
+        guard number < rowCount else { return nil }
+        let row = row(number)
+        guard hasUserKey(userKey, row: number, row) else { return nil }
+        return (row.trailer, UnsafeRawBufferPointer(start: row.value, count: row.valueBytes))
+    }
+
+    /// Trailer and value of a row, in either kind of block.
+    func parts(_ number: Int) -> (trailer: UInt64, value: UnsafeRawBufferPointer) {
+        if isColumnar { return (columnTrailer(number), columnValue(number)) }
+        let row = row(number)
+        return (row.trailer, UnsafeRawBufferPointer(start: row.value, count: row.valueBytes))
     }
 
     /// The handle at `part` of the value of an index or root row.
     @inline(__always)
     func handle(_ number: Int, part: Int = 0) -> BlockHandle {
-        defer { withExtendedLifetime(self) {} }
         return BlockHandle(at: row(number).value + part &* BlockHandle.storedBytes)
     }
 
     /// A copy of a row's internal key, for reports and checks.
     func copyKey(_ number: Int) -> [UInt8] {
-        defer { withExtendedLifetime(self) {} }
+        if isColumnar { return copyColumnKey(number) }
         let row = row(number)
         var key = [UInt8](baseKey(ofRow: number).prefix(row.shared))
         key.append(

@@ -1,62 +1,105 @@
-/// The checked, expanded content of one block in raw memory, read by any number of threads.
+import Synchronization
+
+/// The checked, expanded content of one block in raw memory: a pointer and nothing else, read by
+/// any number of threads without reference counts.
 ///
-/// Whoever holds a reference pins the memory: the cache may forget a block, the memory goes with
-/// the last holder. The content of row blocks is described in `TableFormat`; it was walked once
-/// when the block was loaded (``TableBlock/checkRows(role:)``), so readers use it unchecked.
-// Sendable: the content is written before the first reference is shared, and only read afterwards.
-package final class TableBlock: @unchecked Sendable {
+/// Who keeps the memory: a ``LoadedBlock`` its own; the cache its segments, for those who stand in
+/// its gate or hold a pin (``BlockCache``). The content of row blocks is described in
+/// `TableFormat`; it was walked once when the block was loaded (``TableBlock/checkRows(role:)``),
+/// so readers use it unchecked. In memory a block is
+///
+///     header (64 bytes)   content   slack   heads of the rows, or places of the columns
+package struct TableBlock {
     /// Bytes behind the content that may be read (not used), so that short copies need no loop.
     static let slackBytes = 32
-    /// What a block costs beside its memory: the object and its cache slot.
-    static let overheadBytes = 160
+    static let headerBytes = 64
+    /// What the alignment of filters asks for.
+    static let alignment = 64
 
-    let base: UnsafeMutableRawPointer
+    /// What is known about the content, at the start of a block's memory.
+    struct Header {
+        /// The place of the block: both are set when the cache takes it in.
+        var fileID: UInt64 = 0
+        var offset: UInt64 = 0
+        /// Bytes of content.
+        var count: UInt32
+        /// Bytes of everything, header included.
+        var totalBytes: UInt32
+        /// Rows; 0 in blocks that are not row blocks.
+        var rowCount: UInt32 = 0
+        /// Where the rows end and the offsets start.
+        var rowsEnd: UInt32 = 0
+        /// The longest internal key.
+        var keyBytesMax: UInt32 = 0
+        /// Where the heads stand, from the content's start.
+        var headsStart: UInt32 = 0
+        /// Bytes that all user keys of the block share.
+        var prefixBytes: UInt32 = 0
+        /// Bytes of a row offset: 2 or 4.
+        var offsetBytes: UInt8 = 2
+        /// False once the cache has dropped it.
+        var isKept = false
+        /// True for a column block, whose rows stand as `ColumnPlaces` says.
+        var isColumnar = false
+        /// The segment that holds it; 0 in a ``LoadedBlock``.
+        var segment: UInt = 0
+    }
+
+    let memory: UnsafeMutableRawPointer
+
+    @inline(__always)
+    var header: UnsafeMutablePointer<Header> { memory.assumingMemoryBound(to: Header.self) }
+    /// The content's first byte.
+    @inline(__always)
+    var base: UnsafeMutableRawPointer { memory + Self.headerBytes }
     /// Bytes of content.
-    let count: Int
-    private let capacity: Int
-
-    /// Rows; 0 in blocks that are not row blocks.
-    private(set) var rowCount = 0
-    /// Bytes of a row offset: 2 or 4.
-    private(set) var offsetBytes = 2
-    /// Where the rows end and the offsets start.
-    private(set) var rowsEnd = 0
-    /// The longest internal key.
-    private(set) var keyBytesMax = 0
-    /// What makes searches touch little memory; see `RowHeads`.
-    private(set) var heads = RowHeads()
-
-    /// A block with room for `count` bytes of content and `extra` more behind it.
-    init(count: Int, extra: Int = 0, alignment: Int = 16) {
-        self.count = count
-        capacity = count + extra + Self.slackBytes
-        base = .allocate(byteCount: capacity, alignment: alignment)
-        let tail = count + extra
-        (base + tail).initializeMemory(as: UInt8.self, repeating: 0, count: Self.slackBytes)
-    }
-
-    deinit {
-        heads.deallocate()
-        base.deallocate()
-    }
-
-    /// What the block counts for in a budget.
-    package var chargedBytes: Int { capacity + heads.allocatedBytes + Self.overheadBytes }
+    @inline(__always)
+    var count: Int { Int(truncatingIfNeeded: header.pointee.count) }
+    @inline(__always)
+    var rowCount: Int { Int(truncatingIfNeeded: header.pointee.rowCount) }
+    @inline(__always)
+    var rowsEnd: Int { Int(truncatingIfNeeded: header.pointee.rowsEnd) }
+    @inline(__always)
+    var offsetBytes: Int { Int(header.pointee.offsetBytes) }
+    @inline(__always)
+    var isColumnar: Bool { header.pointee.isColumnar }
+    var keyBytesMax: Int { Int(header.pointee.keyBytesMax) }
+    /// Bytes of memory.
+    var totalBytes: Int { Int(header.pointee.totalBytes) }
 
     /// The content.
+    @inline(__always)
     var content: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
 
-    func setRows(count: Int, offsetBytes: Int, rowsEnd: Int, keyBytesMax: Int) {
-        rowCount = count
-        self.offsetBytes = offsetBytes
-        self.rowsEnd = rowsEnd
-        self.keyBytesMax = keyBytesMax
+    /// Look-ups since the block came in or last moved, for the cache's policy: one byte of the
+    /// header's last eight.
+    @inline(__always)
+    var lookups: UnsafeMutablePointer<Atomic<UInt8>> {
+        (memory + (Self.headerBytes &- 8)).assumingMemoryBound(to: Atomic<UInt8>.self)
+    }
+}
+
+/// A block that owns its memory: fresh from the disk, or a table's root.
+struct LoadedBlock: ~Copyable, @unchecked Sendable {
+    let block: TableBlock
+
+    /// A block with room for `count` bytes of content, `extra` more behind it, and the heads of up
+    /// to `rowsMax` rows.
+    init(count: Int, extra: Int = 0, rowsMax: Int = 0) {
+        let start = (count + extra + TableBlock.slackBytes + 15) & ~15
+        let capacity = TableBlock.headerBytes + start + rowsMax * 4
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: capacity, alignment: TableBlock.alignment)
+        memory.initializeMemory(as: UInt8.self, repeating: 0, count: TableBlock.headerBytes)
+        (memory + TableBlock.headerBytes + count + extra).initializeMemory(
+            as: UInt8.self, repeating: 0, count: TableBlock.slackBytes)
+        block = TableBlock(memory: memory)
+        block.header.initialize(
+            to: TableBlock.Header(
+                count: UInt32(truncatingIfNeeded: count),
+                totalBytes: UInt32(truncatingIfNeeded: TableBlock.headerBytes + start),
+                headsStart: UInt32(truncatingIfNeeded: start)))
     }
 
-    /// Fills ``heads``; the rows were checked.
-    func buildHeads() {
-        heads.deallocate()
-        heads = RowHeads()
-        if rowCount > 0 { heads = RowHeads(self) }
-    }
+    deinit { block.memory.deallocate() }
 }

@@ -19,14 +19,14 @@ struct TableCheck {
     @discardableResult
     mutating func take(
         _ handle: BlockHandle, _ role: TableFormat.Role
-    ) throws(TableError) -> TableBlock {
+    ) throws(TableError) -> LoadedBlock {
         guard handle.offset == position else {
             throw loader.corrupt(position, "the next block, a \(role)", "one at \(handle.offset)")
         }
         let block = try loader.load(handle, role)
         position += handle.totalBytes
         switch role {
-        case .data: counted.dataBytes += handle.totalBytes
+        case .data, .columns: counted.dataBytes += handle.totalBytes
         case .index, .root: counted.indexBytes += handle.totalBytes
         case .filter, .prefixFilter: counted.filterBytes += handle.totalBytes
         case .tombstones, .properties: break
@@ -39,14 +39,15 @@ struct TableCheck {
     ) throws(TableError) {
         let handle = reader.root.handle(partition)
         // The index stands behind its data blocks: read it twice, once out of turn.
-        let index = try loader.load(handle, .index)
+        let loaded = try loader.load(handle, .index)
+        let index = loaded.block
         var keys: [UInt64] = []
         var prefixes: [UInt64] = []
         for entry in 0..<index.rowCount {
             let dataHandle = index.handle(entry)
             let block = try take(dataHandle, .data)
             let separator = index.copyKey(entry)
-            try checkRows(block, dataHandle, separator, &keys, &prefixes, visit)
+            try checkRows(block.block, dataHandle, separator, &keys, &prefixes, visit)
             guard lastSeparator.isEmpty || InternalKey.compare(lastSeparator, separator) < 0 else {
                 throw loader.corrupt(handle.offset, "ascending separators", Hex.encode(separator))
             }
@@ -71,7 +72,7 @@ struct TableCheck {
             return
         }
         let block = try take(handle, role)
-        for hash in hashes where !BloomFilter.mayContain(block, hash) {
+        for hash in hashes where !BloomFilter.mayContain(block.block, hash) {
             throw loader.corrupt(handle.offset, "a \(role) of all keys", "one without a key")
         }
     }
@@ -81,7 +82,6 @@ struct TableCheck {
         _ prefixes: inout [UInt64],
         _ visit: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
     ) throws(TableError) {
-        defer { withExtendedLifetime(block) {} }
         var deletes = 0
         for number in 0..<block.rowCount {
             let key = block.copyKey(number)
@@ -93,8 +93,7 @@ struct TableCheck {
                     handle.offset, "row \(number) above the last one, inside its separators",
                     Hex.encode(key))
             }
-            let row = block.row(number)
-            let value = UnsafeRawBufferPointer(start: row.value, count: row.valueBytes)
+            let value = block.parts(number).value
             let isDelete = key.withUnsafeBytes { raw in
                 let userKey = InternalKey.userKey(raw)
                 keys.append(BloomFilter.hash(userKey))

@@ -16,10 +16,13 @@ package enum TableDump {
             line(
                 "\(start): \(block.role) block, payload \(block.handle.bytes) bytes, "
                     + "content \(block.contentBytes) bytes, \(block.encoding)")
-            let content = try reader.loader.load(block.handle, block.role)
+            let loaded = try reader.loader.load(block.handle, block.role)
+            let content = loaded.block
             switch block.role {
             case .data, .index, .root:
                 writeRows(content, block.role, keyText, line)
+            case .columns:
+                writeColumns(content, keyText, line)
             case .filter, .prefixFilter:
                 line("    \(content.count / 64) lines of 64 bytes")
                 line("    probes \(content.content[content.count - 1])")
@@ -32,7 +35,6 @@ package enum TableDump {
             case .properties:
                 for (name, value) in fields(reader.properties) { line("    \(name) \(value)") }
             }
-            withExtendedLifetime(content) {}
             let type = TableFormat.type(block.role, block.encoding)
             let typeText = hexadecimal(UInt64(type)).suffix(2)
             line("\(end): type \(typeText), checksum \(hexadecimal(block.checksum))")
@@ -100,6 +102,30 @@ package enum TableDump {
             line(text)
         }
         line("    +\(block.rowsEnd) \(block.rowCount) offsets of \(block.offsetBytes) bytes")
+    }
+
+    private static func writeColumns(
+        _ block: TableBlock, _ keyText: ([UInt8]) -> String, _ line: (String) -> Void
+    ) {
+        let places = block.columns.pointee
+        for number in 0..<Int(places.runCount) {
+            let run = block.columnRun(number)
+            line("    run \(number): rows \(run.firstRow) to before \(run.endRow)")
+            for row in run.firstRow..<run.endRow {
+                let key = [UInt8](block.copyColumnKey(row).dropLast(InternalKey.trailerBytes))
+                let (trailer, value) = block.parts(row)
+                line(
+                    "    row \(row): key \(keyText(key)), sequence \(trailer >> 8), "
+                        + "kind \(kindText(UInt8(truncatingIfNeeded: trailer))), "
+                        + "value \(Hex.encode(value))")
+            }
+        }
+        line("    +\(places.runs) \(places.runCount) runs, prefixes of \(places.prefixBytes) bytes")
+        line("    +\(places.gaps) gaps of \(places.gapWidth) bytes")
+        line(
+            "    +\(places.trailers) trailers of \(places.trailerWidth) bytes above "
+                + "\(places.trailerBase)")
+        line("    +\(places.ends) ends of \(places.endWidth) bytes")
     }
 
     private static func headerBytes(_ row: BlockRow) -> Int {

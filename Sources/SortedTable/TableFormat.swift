@@ -19,6 +19,7 @@ internal import Bytes
 /// | 5 prefix filter | the same over the first n bytes of its user keys |
 /// | 6 range tombstones | varint count; each: lower, upper (length-prefixed), sequence varint |
 /// | 7 properties | see ``TableProperties/encode(into:)`` |
+/// | 8 columns | rows as columns, in the place of a data block |
 ///
 /// The high four bits say how the payload is stored: 1 as it is, 2 as `content bytes u32` and an
 /// lz4 block. The checksum is XXH3-64 of payload and type, seeded by
@@ -35,6 +36,20 @@ internal import Bytes
 /// without its neighbours, backward as fast as forward, and a search is two binary searches. A
 /// value ends where the next row starts.
 ///
+/// **Column blocks** (type 8) hold rows whose user keys are a prefix of one length and a big-endian
+/// number of eight bytes, each key once:
+///
+///     value*   run*   gap*   trailer*   end*   tail (32 bytes)
+///     run  = prefix, first row u32, first number u64
+///     tail = trailer base u64, values end u32, runs u32, rows u32, zero u64,
+///            prefix bytes u8, gap width u8, trailer width u8, end width u8
+///
+/// The number of row r in the run that starts at row f with number n is n + (r − f) + gap(r): gaps
+/// never descend in a run, and where numbers are dense they are all 0 and have no width. So a
+/// search is one over the runs and then an offset. A row's trailer is trailer base + trailer(r);
+/// its value ends at end(r) and starts where the one before ends. Columns are arrays of
+/// little-endian integers.
+///
 /// A separator is an internal key at or above every key of its block and below every key behind
 /// it: where the user keys differ, the shortest user key that does, with trailer 0; else the last
 /// key. Handle: `offset u64, payload bytes u32`. A root row has three; 0, 0 where there is none.
@@ -50,7 +65,7 @@ package enum TableFormat {
     /// The last 8 bytes of every table: "MAGPISST".
     package static let magic: UInt64 = 0x5453_5349_5047_414D
     /// The version that this code reads and writes.
-    package static let version: UInt32 = 1
+    package static let version: UInt32 = 2
     /// Bytes of the footer.
     package static let footerBytes = 68
     /// Bytes behind each payload: type and checksum.
@@ -73,6 +88,8 @@ package enum TableFormat {
         case prefixFilter = 5
         case tombstones = 6
         case properties = 7
+        /// Rows as columns; stands where a data block may stand.
+        case columns = 8
     }
 
     /// How a payload is stored.
@@ -165,16 +182,18 @@ enum RowVarint {
         return first & 0x7F | (second & 0x7F) &<< 7 | (third & 0x7F) &<< 14
     }
 
-    /// Reads a varint of at most 3 bytes before `end`; nil when it is not that.
-    static func readChecked(_ pointer: inout UnsafeRawPointer, end: UnsafeRawPointer) -> Int? {
+    /// Reads a varint of at most 3 bytes before `end`; -1 when it is not that.
+    @inline(__always)
+    static func readChecked(_ pointer: inout UnsafeRawPointer, end: UnsafeRawPointer) -> Int {
         var value = 0
-        for shift in [0, 7, 14] {
-            guard pointer < end else { return nil }
+        var shift = 0
+        while pointer < end, shift < 21 {
             let byte = Int(pointer.load(as: UInt8.self))
             pointer += 1
             value |= (byte & 0x7F) &<< shift
             if byte < 0x80 { return value }
+            shift &+= 7
         }
-        return nil
+        return -1
     }
 }

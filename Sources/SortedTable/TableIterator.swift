@@ -2,8 +2,8 @@ internal import Bytes
 
 /// Walks the rows of one table both ways at equal cost. For one thread at a time.
 ///
-/// It holds the index and the data block it stands in, so they stay in memory; moving inside a
-/// block touches no lock, no reference count and no allocator. A row's key is put together in the
+/// It pins the index and the data block it stands in, so they stay in memory; moving inside a block
+/// touches no lock, no reference count and no allocator. A row's key is put together in the
 /// iterator's own buffer, of which only the part that changed is written.
 package final class TableIterator {
     private let reader: TableReader
@@ -24,6 +24,9 @@ package final class TableIterator {
     /// Bytes at the start of `buffer` that are the base key of bundle `bundle`.
     private var intact = 0
     private var bundle = -1
+    /// In a column block, the run whose prefix stands in `buffer`, and its number.
+    private var run = ColumnRun()
+    private var runNumber = 0
 
     /// Whether it stands on a row; otherwise ``key`` and ``value`` are meaningless.
     // Unchecked: set by this class alone, never lent out.
@@ -35,7 +38,11 @@ package final class TableIterator {
         valueStart = UnsafeRawPointer(buffer)
     }
 
-    deinit { buffer.deallocate() }
+    deinit {
+        block?.unpin()
+        index?.unpin()
+        buffer.deallocate()
+    }
 
     /// The internal key of the row; valid until the next move.
     @inline(__always)
@@ -185,21 +192,23 @@ package final class TableIterator {
 
     private func enterPartition(_ number: Int) throws(TableError) {
         if index != nil, partition == number { return }
-        block = nil
+        leaveBlock()
+        index?.unpin()
         index = nil
-        index = try reader.block(reader.root.handle(number), .index)
+        index = try reader.pinnedBlock(reader.root.handle(number), .index)
         partition = number
     }
 
     private func enterBlock(entry number: Int) throws(TableError) {
         guard let index else { return }
         if block != nil, entry == number { return }
-        block = nil
-        let entered = try reader.block(index.handle(number), .data)
+        leaveBlock()
+        let entered = try reader.pinnedBlock(index.handle(number), .data)
         block = entered
         entry = number
         rowCount = entered.rowCount
         bundle = -1
+        run = ColumnRun()
         if entered.keyBytesMax > capacity {
             buffer.deallocate()
             capacity = entered.keyBytesMax
@@ -207,14 +216,26 @@ package final class TableIterator {
         }
     }
 
+    private func leaveBlock() {
+        block?.unpin()
+        block = nil
+    }
+
     private func lowerBound(_ userKey: UnsafeRawBufferPointer, _ trailer: UInt64) -> Int {
-        block?.lowerBound(userKey, trailer) ?? 0
+        guard let block else { return 0 }
+        return block.isColumnar
+            ? block.columnLowerBound(userKey, trailer).row : block.lowerBound(userKey, trailer)
     }
 
     private func isRow(
         _ number: Int, _ userKey: UnsafeRawBufferPointer, _ trailer: UInt64
     ) -> Bool {
         guard let block else { return false }
+        if block.isColumnar {
+            // The row is the first at or above: it has the key or lies above it.
+            let (row, hasKey) = block.columnLowerBound(userKey, trailer)
+            return hasKey && row == number && block.columnTrailer(row) == trailer
+        }
         let row = block.row(number)
         return row.trailer == trailer && block.hasUserKey(userKey, row: number, row)
     }
@@ -225,6 +246,7 @@ package final class TableIterator {
     @inline(__always)
     private func showRow(_ number: Int) {
         guard let block else { return }
+        if block.isColumnar { return showColumns(number, block) }
         let row = block.row(number)
         let ownBundle = number / TableFormat.bundleRows
         if ownBundle != bundle {
@@ -242,6 +264,39 @@ package final class TableIterator {
         valueBytes = row.valueBytes
         self.number = number
         isValid = true
+    }
+
+    /// The same in a column block: of the key only number and trailer are written anew.
+    @inline(__always)
+    private func showColumns(_ number: Int, _ block: TableBlock) {
+        let prefixBytes = keyBytes(of: block) &- 16
+        if number < run.firstRow || number >= run.endRow {
+            enterRun(ofRow: number, block, prefixBytes)
+        }
+        let (target, trailer) = (buffer + prefixBytes, block.columnTrailer(number))
+        target.storeBytes(of: block.columnNumber(number, in: run).bigEndian, as: UInt64.self)
+        target.storeBytes(of: trailer.littleEndian, toByteOffset: 8, as: UInt64.self)
+        keyBytes = prefixBytes &+ 16
+        let value = block.columnValue(number)
+        valueStart = value.baseAddress.unsafelyUnwrapped
+        valueBytes = value.count
+        self.number = number
+        isValid = true
+    }
+
+    @inline(__always)
+    private func keyBytes(of block: TableBlock) -> Int { block.keyBytesMax }
+
+    private func enterRun(ofRow row: Int, _ block: TableBlock, _ prefixBytes: Int) {
+        if run.endRow > 0, row == run.endRow {
+            runNumber += 1
+        } else if run.endRow > 0, row == run.firstRow - 1 {
+            runNumber -= 1
+        } else {
+            runNumber = block.columnRun(ofRow: row)
+        }
+        run = block.columnRun(runNumber)
+        buffer.copyMemory(from: run.prefix, byteCount: prefixBytes)
     }
 }
 

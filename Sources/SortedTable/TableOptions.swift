@@ -15,14 +15,17 @@ package struct TableOptions: Equatable, Sendable {
     package var filterBitsPerKey: Int
     /// When set, a second filter holds the first n bytes of the user keys (the conversation).
     package var filterPrefixLength: Int?
+    /// Whether user keys of the filter prefix and eight bytes more are kept as columns, the eight
+    /// bytes as numbers. Other keys may stand between them.
+    package var isNumbered: Bool
     /// Whether values start with a little-endian u64: the expiry in wall milliseconds, 0 for never.
     package var isExpiring: Bool
 
     /// Options with the defaults of DESIGN §6.
     package init(
-        keyspace: UInt8, blockBytes: Int = 16 << 10, indexBlockBytes: Int = 4 << 10,
+        keyspace: UInt8, blockBytes: Int = 8 << 10, indexBlockBytes: Int = 4 << 10,
         isCompressed: Bool = false, filterBitsPerKey: Int = 10, filterPrefixLength: Int? = nil,
-        isExpiring: Bool = false
+        isNumbered: Bool = false, isExpiring: Bool = false
     ) {
         precondition(blockBytes > 0 && blockBytes <= 1 << 24, "blocks of 1 byte to 16 MiB")
         precondition(
@@ -36,6 +39,7 @@ package struct TableOptions: Equatable, Sendable {
         self.isCompressed = isCompressed
         self.filterBitsPerKey = filterBitsPerKey
         self.filterPrefixLength = filterPrefixLength
+        self.isNumbered = isNumbered && filterPrefixLength != nil
         self.isExpiring = isExpiring
     }
 }

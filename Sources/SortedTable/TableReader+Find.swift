@@ -1,15 +1,14 @@
 internal import Bytes
+package import Platform
 
-/// A row found in a table. The value lives as long as the hit (or a copy of it) does.
+/// A row found in a table. The value is there until the stay in the cache's gate ends.
 package struct TableHit {
     /// Put or delete.
     package let kind: RowKind
     /// The row's sequence number.
     package let sequence: SequenceNumber
-    /// The value, in the block that ``pin`` holds.
+    /// The value, in the cache.
     package let value: UnsafeRawBufferPointer
-    /// What keeps the value's memory.
-    package let pin: TableBlock
 }
 
 extension TableReader {
@@ -21,35 +20,31 @@ extension TableReader {
     }
 
     /// The newest row of a user key at or below `sequence`, or nil. Range tombstones are not
-    /// applied. Costs: root search, filter, index and data block; no allocation when they are
-    /// cached.
+    /// applied. Costs: root search, filter, index and data block; no lock, no allocation and no
+    /// reference count when they are cached. The caller stands in the cache's gate.
     package func find(
-        userKey: UnsafeRawBufferPointer, at sequence: SequenceNumber, hash: UInt64? = nil
+        userKey: UnsafeRawBufferPointer, hash: UInt64, at sequence: SequenceNumber,
+        _ stay: EpochGate.Stay
     ) throws(TableError) -> TableHit? {
         let trailer = InternalKey.seekTrailer(sequence)
+        let root = root
         let partition = root.lowerBound(userKey, trailer)
         guard partition < root.rowCount else { return nil }
         let filter = root.handle(partition, part: 1)
         if filter.bytes > 0 {
-            let block = try block(filter, .filter)
-            if !BloomFilter.mayContain(block, hash ?? BloomFilter.hash(userKey)) { return nil }
+            let block = try block(filter, .filter, stay)
+            if !BloomFilter.mayContain(block, hash) { return nil }
         }
-        let index = try block(root.handle(partition), .index)
+        let index = try block(root.handle(partition), .index, stay)
         let entry = index.lowerBound(userKey, trailer)
         guard entry < index.rowCount else { throw wrongSeparator(partition) }
-        let data = try block(index.handle(entry), .data)
-        defer { withExtendedLifetime(data) {} }
+        let data = try block(index.handle(entry), .data, stay)
         // A row at or above the search key with this user key can only be in this block: see the
         // rule of separators in `TableFormat`.
-        let number = data.lowerBound(userKey, trailer)
-        guard number < data.rowCount else { return nil }
-        let row = data.row(number)
-        guard data.hasUserKey(userKey, row: number, row) else { return nil }
-        let found = row.trailer
+        guard let found = data.find(userKey, trailer) else { return nil }
         return TableHit(
-            kind: RowKind(rawValue: UInt8(truncatingIfNeeded: found)) ?? .delete,
-            sequence: found &>> 8,
-            value: UnsafeRawBufferPointer(start: row.value, count: row.valueBytes), pin: data)
+            kind: RowKind(rawValue: UInt8(truncatingIfNeeded: found.trailer)) ?? .delete,
+            sequence: found.trailer &>> 8, value: found.value)
     }
 
     /// The error of an index whose last separator is below the root's.
@@ -65,8 +60,12 @@ extension TableReader {
         userKey: UnsafeRawBufferPointer, at sequence: SequenceNumber,
         _ body: (RowKind, SequenceNumber, UnsafeRawBufferPointer) throws -> R
     ) throws -> R? {
-        guard let hit = try find(userKey: userKey, at: sequence) else { return nil }
-        defer { withExtendedLifetime(hit.pin) {} }
+        let stay = cache.gate.enter()
+        defer { cache.gate.leave(stay) }
+        let hash = Self.filterHash(userKey)
+        guard let hit = try find(userKey: userKey, hash: hash, at: sequence, stay) else {
+            return nil
+        }
         return try body(hit.kind, hit.sequence, hit.value)
     }
 
@@ -79,13 +78,15 @@ extension TableReader {
         }
         let start = UnsafeRawBufferPointer(rebasing: prefix[..<length])
         let hash = BloomFilter.hash(start)
+        let stay = cache.gate.enter()
+        defer { cache.gate.leave(stay) }
         var partition = root.lowerBound(start, .max)
         // The separator of a partition may itself start with the prefix though only the next
         // partition has such rows; one step behind such separators is enough.
         while partition < root.rowCount {
             let filter = root.handle(partition, part: 2)
             if filter.bytes > 0 {
-                let block = try block(filter, .prefixFilter)
+                let block = try block(filter, .prefixFilter, stay)
                 if BloomFilter.mayContain(block, hash) { return true }
             }
             guard root.startsWith(start, row: partition) else { return false }

@@ -40,8 +40,8 @@ extension TableReader {
         for partition in 0..<root.rowCount {
             let indexHandle = root.handle(partition)
             let index = try loader.load(indexHandle, .index)
-            for entry in 0..<index.rowCount {
-                blocks.append(try report(index.handle(entry), .data))
+            for entry in 0..<index.block.rowCount {
+                blocks.append(try report(index.block.handle(entry), .data))
             }
             for (part, role) in [(1, TableFormat.Role.filter), (2, .prefixFilter)] {
                 let handle = root.handle(partition, part: part)
@@ -101,11 +101,13 @@ extension TableReader {
     private func report(
         _ handle: BlockHandle, _ role: TableFormat.Role
     ) throws(TableError) -> BlockReport {
-        let block = try loader.load(handle, role)
+        let loaded = try loader.load(handle, role)
+        let block = loaded.block
         let (type, checksum) = try loader.trailer(handle)
         let rows = block.rowCount
         return BlockReport(
-            role: role, handle: handle, encoding: type >> 4 == 2 ? .lz4 : .raw,
+            role: block.isColumnar ? .columns : role, handle: handle,
+            encoding: type >> 4 == 2 ? .lz4 : .raw,
             contentBytes: block.count, rows: rows, firstKey: rows > 0 ? block.copyKey(0) : [],
             lastKey: rows > 0 ? block.copyKey(rows - 1) : [], checksum: checksum)
     }

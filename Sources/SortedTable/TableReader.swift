@@ -14,24 +14,29 @@ package final class TableReader: Sendable {
     package let fileID: UInt64
     let loader: BlockLoader
     let footer: TableFooter
-    let root: TableBlock
-    private let cache: BlockCache
+    let cache: BlockCache
+    private let loadedRoot: LoadedBlock
     private let fixedBytes: Int
+
+    /// Valid as long as the reader is.
+    @inline(__always)
+    var root: TableBlock { loadedRoot.block }
 
     private init(
         loader: BlockLoader, footer: TableFooter, properties: TableProperties,
-        tombstones: [RangeTombstone], root: TableBlock, cache: BlockCache
+        tombstones: [RangeTombstone], root: consuming LoadedBlock, cache: BlockCache
     ) {
         self.loader = loader
         self.footer = footer
         self.properties = properties
         self.rangeTombstones = tombstones
-        self.root = root
         self.cache = cache
+        let rootBytes = root.block.totalBytes
+        loadedRoot = root
         fileID = loader.fileID
         bytes = loader.endOffset + UInt64(TableFormat.footerBytes)
         let tombstoneBytes = tombstones.reduce(0) { $0 + $1.lower.count + $1.upper.count + 88 }
-        fixedBytes = root.chargedBytes + tombstoneBytes + 512
+        fixedBytes = rootBytes + tombstoneBytes + 512
         cache.chargeFixed(fixedBytes)
     }
 
@@ -46,13 +51,12 @@ package final class TableReader: Sendable {
         let propertiesBlock = try loader.load(footer.properties, .properties)
         let properties: TableProperties
         do {
-            var reader = ByteReader(propertiesBlock.content)
+            var reader = ByteReader(propertiesBlock.block.content)
             properties = try TableProperties(from: &reader)
             try reader.expectEnd()
         } catch {
             throw loader.corrupt(footer.properties.offset, "table properties", "\(error)")
         }
-        withExtendedLifetime(propertiesBlock) {}
         guard properties.fileID == fileID else {
             throw loader.corrupt(
                 footer.properties.offset, "file id \(fileID)", "\(properties.fileID)")
@@ -73,29 +77,42 @@ package final class TableReader: Sendable {
         _ loader: BlockLoader, _ handle: BlockHandle
     ) throws(TableError) -> [RangeTombstone] {
         if handle == .none { return [] }
-        let block = try loader.load(handle, .tombstones)
-        defer { withExtendedLifetime(block) {} }
+        let loaded = try loader.load(handle, .tombstones)
         do {
-            return try RangeTombstone.decode(block.content)
+            return try RangeTombstone.decode(loaded.block.content)
         } catch {
             throw loader.corrupt(handle.offset, "range tombstones", "\(error)")
         }
     }
 
-    /// The block at `handle`, from the cache or the disk. No lock is held during the read; two
-    /// threads that miss at once both read, and one result is kept.
+    /// The block at `handle`, from the cache or the disk; it is there until the stay in the cache's
+    /// gate ends. No lock is held during the read; two threads that miss at once both read, and one
+    /// result is kept.
     @inline(__always)
-    func block(_ handle: BlockHandle, _ role: TableFormat.Role) throws(TableError) -> TableBlock {
-        if let block = cache.find(fileID: fileID, offset: handle.offset) { return block }
-        return try load(handle, role)
+    func block(
+        _ handle: BlockHandle, _ role: TableFormat.Role, _ stay: EpochGate.Stay
+    ) throws(TableError) -> TableBlock {
+        if let block = cache.find(fileID: fileID, offset: handle.offset, stay) { return block }
+        return try load(handle, role, stay)
     }
 
     @inline(never)
     private func load(
+        _ handle: BlockHandle, _ role: TableFormat.Role, _ stay: EpochGate.Stay
+    ) throws(TableError) -> TableBlock {
+        let loaded = try loader.load(handle, role)
+        return cache.insert(loaded, fileID: fileID, offset: handle.offset, stay)
+    }
+
+    /// The block at `handle`, which stays until ``TableBlock/unpin()``.
+    func pinnedBlock(
         _ handle: BlockHandle, _ role: TableFormat.Role
     ) throws(TableError) -> TableBlock {
-        let block = try loader.load(handle, role)
-        return cache.insert(block, fileID: fileID, offset: handle.offset)
+        let stay = cache.gate.enter()
+        defer { cache.gate.leave(stay) }
+        let block = try block(handle, role, stay)
+        block.pin()
+        return block
     }
 
     /// A new iterator, which stands nowhere until it is moved. For one thread at a time.

@@ -13,6 +13,7 @@ package struct TableWriter: ~Copyable {
     var tombstones: [RangeTombstone] = []
     private var output: BlockOutput
     private var data: BlockBuilder
+    private var columns: ColumnBuilder
     private var index: BlockBuilder
     private var root: BlockBuilder
     private var scratch: RawBuilder
@@ -32,6 +33,9 @@ package struct TableWriter: ~Copyable {
             options.filterBitsPerKey > 0 ? options.filterPrefixLength : nil
         output = BlockOutput(file: file, fileID: fileID)
         data = BlockBuilder(capacity: options.blockBytes + 4096)
+        columns = ColumnBuilder(
+            prefixBytes: options.filterPrefixLength ?? 0,
+            capacity: options.isNumbered ? options.blockBytes + 4096 : 64)
         index = BlockBuilder(capacity: options.indexBlockBytes + 1024)
         root = BlockBuilder(capacity: 4096)
         scratch = RawBuilder(capacity: 4096)
@@ -41,7 +45,7 @@ package struct TableWriter: ~Copyable {
 
     /// What the file would have if it were finished now, before the block under way is compressed.
     package var estimatedBytes: Int {
-        let pending = data.contentBytes + index.contentBytes + root.contentBytes
+        let pending = blockBytes + index.contentBytes + root.contentBytes
         let filters = (keyHashes.count + prefixHashes.count) * options.filterBitsPerKey / 8
         return Int(clamping: output.offset) + pending + filters
     }
@@ -66,13 +70,22 @@ package struct TableWriter: ~Copyable {
             kind == RowKind.put.rawValue || kind == RowKind.delete.rawValue,
             "a row is a put or a delete")
         let shared = checkOrder(userKey, trailer)
-        if !data.isEmpty,
-            data.contentBytes + userKey.count + value.count + 16 > options.blockBytes
-        {
-            try cutDataBlock(before: userKey, shared: shared)
+        let isSame =
+            properties.rows > 0 && shared == userKey.count
+            && lastKey.count == userKey.count + InternalKey.trailerBytes
+        let isColumn = options.isNumbered && columns.takes(userKey) && !isSame
+        if blockRows > 0 {
+            let isOther = isColumn ? columns.isEmpty : data.isEmpty
+            if isOther || blockBytes + userKey.count + value.count + 16 > options.blockBytes {
+                try cutDataBlock(before: userKey, shared: shared)
+            }
         }
-        addToFilters(userKey, shared: shared)
-        data.add(userKey, trailer, value)
+        addToFilters(userKey, shared: shared, isSame: isSame)
+        if isColumn {
+            columns.add(userKey, trailer, value)
+        } else {
+            data.add(userKey, trailer, value)
+        }
         count(internalKey, trailer, value)
         lastKey.removeAll()
         lastKey.append(internalKey)
@@ -91,7 +104,7 @@ package struct TableWriter: ~Copyable {
     /// caller's.
     package consuming func finish() throws(TableError) -> TableSummary {
         if properties.rows > 0 { properties.largest = [UInt8](lastKey.bytes) }
-        if !data.isEmpty { try cutDataBlock(before: nil, shared: 0) }
+        if blockRows > 0 { try cutDataBlock(before: nil, shared: 0) }
         if !index.isEmpty { try cutPartition() }
         let rootHandle = try root.finish { content throws(TableError) in
             try output.store(content, .root, isCompressed: options.isCompressed).handle
@@ -155,12 +168,11 @@ package struct TableWriter: ~Copyable {
     }
 
     /// A key stands once in the filter of each partition that has rows of it.
-    private mutating func addToFilters(_ userKey: UnsafeRawBufferPointer, shared: Int) {
+    private mutating func addToFilters(
+        _ userKey: UnsafeRawBufferPointer, shared: Int, isSame: Bool
+    ) {
         guard options.filterBitsPerKey > 0 else { return }
-        let isSame =
-            !keyHashes.isEmpty && shared == userKey.count
-            && lastKey.count == userKey.count + InternalKey.trailerBytes
-        if !isSame { keyHashes.append(BloomFilter.hash(userKey)) }
+        if !isSame || keyHashes.isEmpty { keyHashes.append(BloomFilter.hash(userKey)) }
         guard let length = options.filterPrefixLength, userKey.count >= length else { return }
         if prefixHashes.isEmpty || shared < length {
             let prefix = UnsafeRawBufferPointer(rebasing: userKey[..<length])
@@ -170,13 +182,24 @@ package struct TableWriter: ~Copyable {
 
     // MARK: Blocks
 
+    /// Rows of the data block under way, which is of one kind or the other.
+    private var blockRows: Int { data.rowCount + columns.rowCount }
+    private var blockBytes: Int { columns.isEmpty ? data.contentBytes : columns.contentBytes }
+
     private mutating func cutDataBlock(
         before next: UnsafeRawBufferPointer?, shared: Int
     ) throws(TableError) {
-        let rows = data.rowCount
-        let stored = try data.finish { content throws(TableError) in
-            try output.store(content, .data, isCompressed: options.isCompressed)
-        }
+        let rows = blockRows
+        let stored =
+            if columns.isEmpty {
+                try data.finish { content throws(TableError) in
+                    try output.store(content, .data, isCompressed: options.isCompressed)
+                }
+            } else {
+                try columns.finish { content throws(TableError) in
+                    try output.store(content, .columns, isCompressed: options.isCompressed)
+                }
+            }
         properties.dataBlocks += 1
         properties.dataBytes += stored.handle.totalBytes
         if stored.isCompressed {

@@ -84,7 +84,7 @@ enum Harness {
     static let directory = "/data/tree"
 
     static let keyspaces = [
-        KeyspaceOptions(messages, name: "messages", filterPrefixLength: 2),
+        KeyspaceOptions(messages, name: "messages", filterPrefixLength: 2, isNumbered: true),
         KeyspaceOptions(heads, name: "heads"),
         KeyspaceOptions(dedup, name: "dedup", isExpiring: true),
     ]
@@ -118,7 +118,13 @@ enum Harness {
 
     /// A key out of few, so that overwrites, deletes and ranges meet.
     static func key(_ generator: inout SplitMix64) -> [UInt8] {
-        let length = Int(generator.next() % 5)
+        // Ten bytes are a prefix and a number: such keys stand in columns.
+        let isNumbered = generator.next() % 3 == 0
+        let length = Int(generator.next() % (isNumbered ? 3 : 5))
+        if isNumbered, length == 2 {
+            let prefix = (0..<2).map { _ in UInt8(generator.next() % 3) &* 21 }
+            return prefix + [UInt8](repeating: 0, count: 7) + [UInt8(generator.next() % 8)]
+        }
         return (0..<length).map { index in
             UInt8(generator.next() % (index < 2 ? 3 : 12)) &* 21
         }

@@ -140,7 +140,7 @@ struct DumpToolTests {
         } else {
             let text = lines.lines.joined(separator: "\n")
             for words in [
-                "data block", "filterPrefixLength", "shard 3  replica 7  applied 60/2",
+                "columns block", "filterPrefixLength", "shard 3  replica 7  applied 60/2",
                 "entries level 0", "group 3 replica 7 index 60…60 term 2", "segment header",
             ] {
                 #expect(text.contains(words), "\(words)")

@@ -7,10 +7,11 @@ import Testing
 struct TableFormatTests {
     /// Two conversations of slot 5, an edited row, a delete, a range tombstone; the second data
     /// block compresses.
-    private func example() -> ModelTable {
+    private func example(columns: Bool = false) -> ModelTable {
         var model = ModelTable(
             options: TableOptions(
-                keyspace: 1, blockBytes: 140, isCompressed: true, filterPrefixLength: 10))
+                keyspace: 1, blockBytes: columns ? 400 : 140, isCompressed: !columns,
+                filterPrefixLength: 10, isNumbered: columns))
         func add(_ conversation: UInt64, _ number: UInt64, _ sequence: UInt64, _ value: String?) {
             var key = OrderedKey()
             key.append(UInt16(5))
@@ -43,6 +44,18 @@ struct TableFormatTests {
         var text = ""
         try TableDump.write(reader) { text += $0 + "\n" }
         try Golden.check("000000000000002a.txt", Array(text.utf8))
+    }
+
+    @Test("has columns as in the golden file, between rows for a key that stands twice")
+    func goldenColumns() throws {
+        let file = MemoryFile()
+        _ = try example(columns: true).write(fileID: 0x2B, to: file)
+        try Golden.check("000000000000002b.sst", file.bytes)
+        let reader = try TableReader.open(
+            file: file, fileID: 0x2B, cache: BlockCache(budgetBytes: 0))
+        var text = ""
+        try TableDump.write(reader) { text += $0 + "\n" }
+        try Golden.check("000000000000002b.txt", Array(text.utf8))
     }
 
     @Test("has a digest that says 256 KiB pieces in a chain")

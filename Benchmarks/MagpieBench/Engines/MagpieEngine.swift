@@ -54,7 +54,8 @@ final class MagpieEngine: StorageEngine {
     }
 
     func get(_ key: UnsafeRawBufferPointer) throws -> Int? {
-        try tree.snapshot().withValue(Self.plain, key: key) { $0.count }
+        let reader = tree.reader()
+        return try reader.value(of: key, in: Self.plain)?.count
     }
 
     func rows() throws -> MagpieRows {

@@ -7,6 +7,8 @@ import Synchronization
 final class TableHandle: Sendable {
     let metadata: TableMetadata
     let reader: TableReader
+    /// The first and last user key, for look-ups.
+    let bounds: TableBounds
     /// Fragments of the table's range tombstones, or nil.
     let tombstones: RangeTombstoneSet?
     private let file: any File
@@ -21,6 +23,7 @@ final class TableHandle: Sendable {
         let tombstones = reader.rangeTombstones
         let set = RangeTombstoneSet(tombstones)
         metadata = TableMetadata(summary: summary, tombstones: set.newestTombstones)
+        bounds = TableBounds(metadata)
         self.reader = reader
         self.tombstones = set.isEmpty ? nil : set
         self.file = file
@@ -34,11 +37,30 @@ final class TableHandle: Sendable {
     }
 
     deinit {
+        bounds.deallocate()
         file.close()
         if isObsolete.load(ordering: .acquiring) {
             graveyard.bury(fileID: metadata.fileID, cache: cache)
         }
     }
+}
+
+/// Copies of a table's first and last user key that readers look at without touching an array.
+// Sendable: never written after init.
+struct TableBounds: @unchecked Sendable {
+    let smallest: UnsafeRawBufferPointer
+    let largest: UnsafeRawBufferPointer
+    private let memory: UnsafeMutableRawBufferPointer
+
+    init(_ metadata: TableMetadata) {
+        let split = metadata.smallest.count
+        memory = .allocate(byteCount: split + metadata.largest.count, alignment: 8)
+        memory.copyBytes(from: metadata.smallest + metadata.largest)
+        smallest = UnsafeRawBufferPointer(rebasing: memory[..<split])
+        largest = UnsafeRawBufferPointer(rebasing: memory[split...])
+    }
+
+    func deallocate() { memory.deallocate() }
 }
 
 /// Removes files on the install lane, whoever let go of them last: a reader must not wait for the

@@ -42,7 +42,8 @@ final class TableStore: Sendable {
             keyspace: keyspace.keyspace.rawValue, blockBytes: options.blockBytes,
             isCompressed: options.compresses(level: level),
             filterBitsPerKey: options.filterBitsPerKey,
-            filterPrefixLength: keyspace.filterPrefixLength, isExpiring: keyspace.isExpiring)
+            filterPrefixLength: keyspace.filterPrefixLength, isNumbered: keyspace.isNumbered,
+            isExpiring: keyspace.isExpiring)
     }
 
     func create(_ fileID: UInt64) throws(TableError) -> any File {

@@ -106,11 +106,24 @@ final class View: Sendable {
     let frozen: [FrozenMemtable]
     /// One per keyspace, in the order of the options.
     let keyspaces: [KeyspaceLevels]
+    /// The same for look-ups: as many.
+    // Filled by init, freed by deinit.
+    nonisolated(unsafe) let plans: UnsafeMutablePointer<ReadPlan>
 
     init(active: Memtable, frozen: [FrozenMemtable], keyspaces: [KeyspaceLevels]) {
         self.active = active
         self.frozen = frozen
         self.keyspaces = keyspaces
+        plans = .allocate(capacity: keyspaces.count)
+        let memtables = [active] + frozen.map(\.memtable)
+        for (place, levels) in keyspaces.enumerated() {
+            (plans + place).initialize(to: ReadPlan(memtables.map { $0.parts[place] }, levels))
+        }
+    }
+
+    deinit {
+        for place in keyspaces.indices { plans[place].deallocate() }
+        plans.deallocate()
     }
 }
 

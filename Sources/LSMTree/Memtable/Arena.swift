@@ -13,7 +13,8 @@ final class Arena: @unchecked Sendable {
     static let chunkBytes = 1 << 20
     static let chunksMax = 4096
 
-    private let chunks: UnsafeMutablePointer<UnsafeMutableRawPointer?>
+    /// Chunks by number; the memory is this arena's.
+    let chunks: UnsafeMutablePointer<UnsafeMutableRawPointer?>
     private let writer: UnsafeMutablePointer<Writer>
 
     private struct Writer {
@@ -40,8 +41,16 @@ final class Arena: @unchecked Sendable {
     /// The memory at an offset that ``allocate(_:)`` gave.
     @inline(__always)
     func pointer(_ offset: UInt32) -> UnsafeMutableRawPointer {
-        let chunk = chunks[Int(truncatingIfNeeded: offset &>> Self.chunkShift)]
-        let inside = Int(truncatingIfNeeded: offset & UInt32(Self.chunkBytes - 1))
+        Self.pointer(chunks, offset)
+    }
+
+    /// The memory at an offset, for those who hold ``chunks``.
+    @inline(__always)
+    static func pointer(
+        _ chunks: UnsafeMutablePointer<UnsafeMutableRawPointer?>, _ offset: UInt32
+    ) -> UnsafeMutableRawPointer {
+        let chunk = chunks[Int(truncatingIfNeeded: offset &>> chunkShift)]
+        let inside = Int(truncatingIfNeeded: offset & UInt32(chunkBytes - 1))
         return chunk.unsafelyUnwrapped + inside
     }
 

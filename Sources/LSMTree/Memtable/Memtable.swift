@@ -11,6 +11,7 @@ final class Memtable: Sendable {
     /// One keyspace's part.
     final class Part: Sendable {
         let list: SkipList
+        private let writer: SkipListWriter
         /// Range deletes; readers take the value.
         private let tombstones = Mutex(RangeTombstoneSet(keepsHistory: true))
         /// Lets readers skip the lock when there are none.
@@ -18,7 +19,8 @@ final class Memtable: Sendable {
         private let rowCount = Atomic<Int>(0)
 
         init(arena: Arena, seed: UInt64) {
-            list = SkipList(arena: arena, seed: seed)
+            writer = SkipListWriter(arena: arena, seed: seed)
+            list = writer.list
         }
 
         /// Rows inserted, range deletes excluded.
@@ -28,6 +30,15 @@ final class Memtable: Sendable {
         func rangeTombstones() -> RangeTombstoneSet? {
             guard hasTombstones.load(ordering: .acquiring) else { return nil }
             return tombstones.withLock { $0 }
+        }
+
+        /// The newest range delete over `key` at or below `sequence`; 0 when there is none.
+        @inline(__always)
+        func newestTombstone(
+            covering key: UnsafeRawBufferPointer, at sequence: SequenceNumber
+        ) -> SequenceNumber {
+            guard hasTombstones.load(ordering: .acquiring) else { return 0 }
+            return tombstones.withLock { $0.newest(covering: key, at: sequence) }
         }
 
         fileprivate func insert(
@@ -41,7 +52,7 @@ final class Memtable: Sendable {
                 return row.key.count + row.value.count + 64
             }
             rowCount.add(1, ordering: .releasing)
-            return list.insert(
+            return writer.insert(
                 key: row.key, trailer: sequence &<< 8 | UInt64(row.kind.rawValue), value: row.value)
         }
     }
@@ -63,7 +74,7 @@ final class Memtable: Sendable {
     var bytes: Int { usedBytes.load(ordering: .relaxed) }
 
     /// Inserts the rows of `batch` with the sequences from `first` on.
-    func insert(_ batch: WriteBatch, first: SequenceNumber, places: borrowing KeyspacePlaces) {
+    func insert(_ batch: WriteBatch, first: SequenceNumber, places: KeyspacePlaces) {
         var sequence = first
         var used = 0
         batch.forEach { row in
@@ -75,27 +86,34 @@ final class Memtable: Sendable {
 }
 
 /// From a keyspace's number to its place in the options, without a search.
-struct KeyspacePlaces: Sendable {
-    private var places = [UInt8](repeating: 0xFF, count: 256)
+// Sendable: filled by init and never written again.
+final class KeyspacePlaces: @unchecked Sendable {
+    private static let none: UInt8 = 0xFF
+    private let places: UnsafeMutablePointer<UInt8>
 
     init(_ options: TreeOptions) {
+        places = .allocate(capacity: 256)
+        places.initialize(repeating: Self.none, count: 256)
         for (index, keyspace) in options.keyspaces.enumerated() {
             places[Int(keyspace.keyspace.rawValue)] = UInt8(index)
         }
     }
 
+    deinit { places.deallocate() }
+
     /// The place of a keyspace.
     ///
     /// - Precondition: the keyspace is in the options.
+    @inline(__always)
     subscript(keyspace: Keyspace) -> Int {
         let place = places[Int(keyspace.rawValue)]
-        precondition(place != 0xFF, "this keyspace is not in the tree's options")
+        precondition(place != Self.none, "this keyspace is not in the tree's options")
         return Int(place)
     }
 
     /// The place of a keyspace read from disk, or nil.
     func find(_ rawValue: UInt8) -> Int? {
         let place = places[Int(rawValue)]
-        return place == 0xFF ? nil : Int(place)
+        return place == Self.none ? nil : Int(place)
     }
 }

@@ -19,45 +19,34 @@ import Synchronization
 /// rows at or below the sequence it was given, which the writer published after all links of the
 /// row stood, the backward one included: so walking backward costs what walking forward costs.
 ///
-/// The writer keeps the last splice, the pair of neighbours on each level between which the last
-/// row went. Rows of one conversation arrive in order, so the next row mostly goes right behind
-/// the last one, and its place is found with two comparisons. (The idea is Pebble's `Inserter` and
-/// RocksDB's insert hints.) Otherwise the search climbs the splice only as far as it must.
-// Sendable: `splice` and `random` belong to the one writer; the rest is immutable or atomic.
-final class SkipList: @unchecked Sendable {
+/// The writer (``SkipListWriter``) keeps the last splice, the pair of neighbours on each level
+/// between which the last row went. Rows of one conversation arrive in order, so the next row
+/// mostly goes right behind the last one, and its place is found with two comparisons. (The idea is
+/// Pebble's `Inserter` and RocksDB's insert hints.) Otherwise the search climbs the splice only as
+/// far as it must.
+// Sendable: what the pointers lead to is written as said above.
+struct SkipList: @unchecked Sendable {
     static let heightMax = 12
     static let linksOffset = 16
 
-    let arena: Arena
+    /// The arena's; it outlives the list's readers.
+    let chunks: UnsafeMutablePointer<UnsafeMutableRawPointer?>
     let head: UInt32
-    private let height = Atomic<UInt32>(1)
-    private let splice: UnsafeMutablePointer<UInt32>
-    private let random: UnsafeMutablePointer<UInt64>
 
-    init(arena: Arena, seed: UInt64) {
-        self.arena = arena
-        let bytes = Self.linksOffset + Self.heightMax * 4 + 8
-        head = arena.allocate(bytes)
-        arena.pointer(head).initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
-        splice = .allocate(capacity: Self.heightMax * 2)
-        for level in 0..<Self.heightMax {
-            splice[level * 2] = head
-            splice[level * 2 + 1] = 0
-        }
-        random = .allocate(capacity: 1)
-        random.initialize(to: SplitMix64.mix(seed &+ 1) | 1)
-    }
+    @inline(__always)
+    func memory(_ node: UInt32) -> UnsafeMutableRawPointer { Arena.pointer(chunks, node) }
 
-    deinit {
-        splice.deallocate()
-        random.deallocate()
+    /// Levels in use, kept in the head where other nodes have the length of their value.
+    @inline(__always)
+    var height: UnsafeMutablePointer<Atomic<UInt32>> {
+        (memory(head) + 4).assumingMemoryBound(to: Atomic<UInt32>.self)
     }
 
     // MARK: Nodes
 
     @inline(__always)
     func userKey(_ node: UInt32) -> UnsafeRawBufferPointer {
-        let base = arena.pointer(node)
+        let base = memory(node)
         let tower = Int(base.load(fromByteOffset: 12, as: UInt32.self)) &* 4
         let count = Int(base.load(as: UInt32.self))
         return UnsafeRawBufferPointer(start: base + (Self.linksOffset &+ tower), count: count)
@@ -79,7 +68,7 @@ final class SkipList: @unchecked Sendable {
 
     @inline(__always)
     func value(_ node: UInt32) -> UnsafeRawBufferPointer {
-        let base = arena.pointer(node)
+        let base = memory(node)
         let tower = Int(base.load(fromByteOffset: 12, as: UInt32.self)) &* 4
         let keyCount = Int(base.load(as: UInt32.self))
         let count = Int(base.load(fromByteOffset: 4, as: UInt32.self))
@@ -88,8 +77,8 @@ final class SkipList: @unchecked Sendable {
     }
 
     @inline(__always)
-    private func link(_ node: UInt32, at offset: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
-        (arena.pointer(node) + offset).assumingMemoryBound(to: Atomic<UInt32>.self)
+    func link(_ node: UInt32, at offset: Int) -> UnsafeMutablePointer<Atomic<UInt32>> {
+        (memory(node) + offset).assumingMemoryBound(to: Atomic<UInt32>.self)
     }
 
     @inline(__always)
@@ -103,89 +92,12 @@ final class SkipList: @unchecked Sendable {
         link(node, at: 8).pointee.load(ordering: .acquiring)
     }
 
-    // MARK: Insertion
-
-    /// Adds a row that is newer than every row of its key. Returns the bytes it took.
-    func insert(
-        key: UnsafeRawBufferPointer, trailer: UInt64, value: UnsafeRawBufferPointer
-    ) -> Int {
-        findSplice(key)
-        let tower = randomHeight()
-        let bytes = Self.linksOffset + tower * 4 + key.count + 8 + value.count
-        let node = arena.allocate(bytes)
-        let base = arena.pointer(node)
-        base.storeBytes(of: UInt32(key.count), as: UInt32.self)
-        base.storeBytes(of: UInt32(value.count), toByteOffset: 4, as: UInt32.self)
-        base.storeBytes(of: splice[0], toByteOffset: 8, as: UInt32.self)
-        base.storeBytes(of: UInt32(tower), toByteOffset: 12, as: UInt32.self)
-        let payload = base + Self.linksOffset + tower * 4
-        if let source = key.baseAddress {
-            payload.copyMemory(from: source, byteCount: key.count)
-        }
-        (payload + key.count).storeBytes(of: trailer.littleEndian, as: UInt64.self)
-        if let source = value.baseAddress {
-            (payload + key.count + 8).copyMemory(from: source, byteCount: value.count)
-        }
-        for level in 0..<tower {
-            let offset = Self.linksOffset + level * 4
-            base.storeBytes(of: splice[level * 2 + 1], toByteOffset: offset, as: UInt32.self)
-        }
-        let after = splice[1]
-        for level in 0..<tower {
-            link(splice[level * 2], at: Self.linksOffset + level * 4).pointee
-                .store(node, ordering: .releasing)
-            splice[level * 2] = node
-        }
-        // The head's back link is the last node, so that a reverse scan starts without a search.
-        link(after == 0 ? head : after, at: 8).pointee.store(node, ordering: .releasing)
-        if UInt32(tower) > height.load(ordering: .relaxed) {
-            height.store(UInt32(tower), ordering: .releasing)
-        }
-        return bytes
-    }
-
-    /// Makes every level's splice enclose `key`: previous < key ≤ next.
-    ///
-    /// Invariant: on each level the two are neighbours, and the pairs nest from level to level.
-    private func findSplice(_ key: UnsafeRawBufferPointer) {
-        var level = 0
-        while level < Self.heightMax {
-            let before = splice[level * 2]
-            let after = splice[level * 2 + 1]
-            let isAfter = before == head || KeyOrder.compare(userKey(before), key) < 0
-            if isAfter && (after == 0 || KeyOrder.compare(userKey(after), key) >= 0) { break }
-            level += 1
-        }
-        var before = level == Self.heightMax ? head : splice[level * 2]
-        while level > 0 {
-            level -= 1
-            var after = next(before, level)
-            while after != 0, KeyOrder.compare(userKey(after), key) < 0 {
-                before = after
-                after = next(before, level)
-            }
-            splice[level * 2] = before
-            splice[level * 2 + 1] = after
-        }
-    }
-
-    /// 1 + the number of fair four-sided dice in a row that show zero.
-    private func randomHeight() -> Int {
-        var x = random.pointee
-        x ^= x &<< 13
-        x ^= x &>> 7
-        x ^= x &<< 17
-        random.pointee = x
-        let zeros = (x &>> 20 | 1 &<< 40).trailingZeroBitCount / 2
-        return min(1 + zeros, Self.heightMax)
-    }
-
     // MARK: Search
 
     /// The last node whose user key sorts before `key`, the head when there is none.
     func lastBefore(_ key: UnsafeRawBufferPointer) -> UInt32 {
         var node = head
-        var level = Int(height.load(ordering: .acquiring)) - 1
+        var level = Int(height.pointee.load(ordering: .acquiring)) - 1
         while true {
             let after = next(node, level)
             if after != 0, KeyOrder.compare(userKey(after), key) < 0 {

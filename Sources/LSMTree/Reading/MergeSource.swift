@@ -47,11 +47,14 @@ class MergeSource {
 /// A memtable's rows at a sequence.
 final class MemtableSource: MergeSource {
     private let list: SkipList
+    /// Keeps the list's memory.
+    private let part: Memtable.Part
     private let limit: SequenceNumber
     private var node: UInt32 = 0
 
     init(_ part: Memtable.Part, at sequence: SequenceNumber) {
         list = part.list
+        self.part = part
         limit = sequence
         super.init(tombstones: part.rangeTombstones())
     }

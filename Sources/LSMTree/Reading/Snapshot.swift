@@ -1,4 +1,5 @@
 import Bytes
+import Platform
 package import SortedTable
 
 /// The tree at one sequence. It never changes, whatever is written, cut or compacted meanwhile;
@@ -9,32 +10,30 @@ package final class Snapshot: Sendable {
     let view: View
     /// Rows up to this sequence are visible.
     package let sequence: SequenceNumber
-    private let options: TreeOptions
-    private let places: KeyspacePlaces
+    private let tree: TreeContext
 
-    init(view: View, sequence: SequenceNumber, options: TreeOptions, places: KeyspacePlaces) {
+    init(view: View, sequence: SequenceNumber, tree: TreeContext) {
         self.view = view
         self.sequence = sequence
-        self.options = options
-        self.places = places
+        self.tree = tree
     }
 
     /// A copy of the value of `key`, or nil.
     package func get(_ keyspace: Keyspace, key: [UInt8]) throws(TreeError) -> [UInt8]? {
-        var found: [UInt8]?
         try key.withRaw { key throws(TreeError) in
-            try find(keyspace, key) { found = [UInt8]($0) }
+            let stay = tree.gate.enter()
+            defer { tree.gate.leave(stay) }
+            return try find(keyspace, key, stay).map { [UInt8]($0) }
         }
-        return found
     }
 
     /// True when `key` has a value.
     package func contains(_ keyspace: Keyspace, key: [UInt8]) throws(TreeError) -> Bool {
-        var isFound = false
         try key.withRaw { key throws(TreeError) in
-            try find(keyspace, key) { _ in isFound = true }
+            let stay = tree.gate.enter()
+            defer { tree.gate.leave(stay) }
+            return try find(keyspace, key, stay) != nil
         }
-        return isFound
     }
 
     /// Gives the value of `key` to `body` without a copy; nil when there is none. The bytes live
@@ -43,18 +42,27 @@ package final class Snapshot: Sendable {
         _ keyspace: Keyspace, key: UnsafeRawBufferPointer,
         _ body: (UnsafeRawBufferPointer) throws -> Result
     ) throws -> Result? {
-        var outcome: Swift.Result<Result, any Error>?
-        try find(keyspace, key) { value in
-            outcome = Swift.Result { try body(value) }
+        let stay = tree.gate.enter()
+        defer { tree.gate.leave(stay) }
+        guard let value = try find(keyspace, key, stay) else { return nil }
+        return try body(value)
+    }
+
+    private func find(
+        _ keyspace: Keyspace, _ key: UnsafeRawBufferPointer, _ stay: EpochGate.Stay
+    ) throws(TreeError) -> UnsafeRawBufferPointer? {
+        do throws(TableError) {
+            return try view.plans[tree.places[keyspace]].find(key, at: sequence, stay)
+        } catch {
+            throw TreeError(error)
         }
-        return try outcome?.get()
     }
 
     /// An iterator over `lower ..< upper`; nil as `upper`: to the end. Not positioned yet.
     package func makeIterator(
         _ keyspace: Keyspace, lower: [UInt8] = [], upper: [UInt8]? = nil
     ) throws(TreeError) -> TreeIterator {
-        let place = places[keyspace]
+        let place = tree.places[keyspace]
         var sources: [MergeSource] = []
         for memtable in memtables {
             sources.append(MemtableSource(memtable.parts[place], at: sequence))
@@ -85,7 +93,7 @@ package final class Snapshot: Sendable {
 
     /// The prefix that all keys of the range share and that table filters know, or nil.
     private func filterPrefix(_ place: Int, _ lower: [UInt8], _ upper: [UInt8]?) -> [UInt8]? {
-        guard let length = options.keyspaces[place].filterPrefixLength, lower.count >= length,
+        guard let length = tree.options.keyspaces[place].filterPrefixLength, lower.count >= length,
             let upper
         else { return nil }
         let prefix = Array(lower[..<length])
@@ -114,60 +122,17 @@ package final class Snapshot: Sendable {
         let last = upper.withUnsafeBytes { tables.firstIndex(endingAtOrAfter: $0) }
         return tables[first..<max(first, min(last + 1, tables.count))]
     }
+}
 
-    // MARK: Point look-up
+/// What all snapshots of a tree share.
+final class TreeContext: Sendable {
+    let options: TreeOptions
+    let places: KeyspacePlaces
+    let gate: EpochGate
 
-    /// Looks from young to old and stops at the first row or tombstone of the key: everything
-    /// older is hidden by it.
-    private func find(
-        _ keyspace: Keyspace, _ key: UnsafeRawBufferPointer,
-        _ body: (UnsafeRawBufferPointer) -> Void
-    ) throws(TreeError) {
-        let place = places[keyspace]
-        if find(view.active.parts[place], key, body) { return }
-        for frozen in view.frozen where find(frozen.memtable.parts[place], key, body) { return }
-        let levels = view.keyspaces[place]
-        do throws(TableError) {
-            for table in levels.levels[0] {
-                if KeyOrder.compare(table.metadata.smallest, key) > 0 { continue }
-                if table.metadata.endsBefore(key) { continue }
-                if try find(table, key, body) { return }
-            }
-            for tables in levels.levels.dropFirst() where !tables.isEmpty {
-                let index = tables.firstIndex(endingAtOrAfter: key)
-                guard index < tables.count,
-                    KeyOrder.compare(tables[index].metadata.smallest, key) <= 0
-                else { continue }
-                if try find(tables[index], key, body) { return }
-            }
-        } catch {
-            throw TreeError(error)
-        }
-    }
-
-    /// True when the search ends here.
-    private func find(
-        _ part: Memtable.Part, _ key: UnsafeRawBufferPointer,
-        _ body: (UnsafeRawBufferPointer) -> Void
-    ) -> Bool {
-        let cover = part.rangeTombstones()?.newest(covering: key, at: sequence) ?? 0
-        let node = part.list.find(key, at: sequence)
-        guard node != 0 else { return cover > 0 }
-        let trailer = part.list.trailer(node)
-        let isPut = UInt8(truncatingIfNeeded: trailer) == RowKind.put.rawValue
-        if isPut && trailer &>> 8 > cover { body(part.list.value(node)) }
-        return true
-    }
-
-    /// True when the search ends here.
-    private func find(
-        _ table: TableHandle, _ key: UnsafeRawBufferPointer,
-        _ body: (UnsafeRawBufferPointer) -> Void
-    ) throws(TableError) -> Bool {
-        let cover = table.tombstones?.newest(covering: key, at: sequence) ?? 0
-        guard let hit = try table.reader.find(userKey: key, at: sequence) else { return cover > 0 }
-        defer { withExtendedLifetime(hit.pin) {} }
-        if hit.kind == .put && hit.sequence > cover { body(hit.value) }
-        return true
+    init(options: TreeOptions, gate: EpochGate) {
+        self.options = options
+        self.gate = gate
+        places = KeyspacePlaces(options)
     }
 }
