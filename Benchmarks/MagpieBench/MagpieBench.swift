@@ -14,7 +14,9 @@ struct MagpieBench: ParsableCommand {
             linked.
             """,
         version: "magpie-bench \(Versions.bench)",
-        subcommands: [StorageCommand.self, ReplicationCommand.self, DiskProbeCommand.self])
+        subcommands: [
+            StorageCommand.self, ReplicationCommand.self, DiskProbeCommand.self, VictimCommand.self,
+        ])
 }
 
 @main

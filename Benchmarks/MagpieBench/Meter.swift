@@ -114,15 +114,57 @@ struct Meter {
 
     /// Bytes that the files of a directory take on the disk.
     static func diskBytes(_ directory: String) -> UInt64 {
-        guard let names = FileManager.default.enumerator(atPath: directory) else { return 0 }
-        var total: UInt64 = 0
-        for case let name as String in names {
+        files(of: directory).reduce(0) { $0 + $1.bytes }
+    }
+
+    /// The files of a directory and of those below, and the bytes that each takes on the disk.
+    static func files(of directory: String) -> [(path: String, bytes: UInt64)] {
+        guard let stream = opendir(directory) else { return [] }
+        defer { closedir(stream) }
+        var all: [(path: String, bytes: UInt64)] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) { raw in
+                String(decoding: raw.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            if name == "." || name == ".." { continue }
+            let path = directory + "/" + name
             var status = stat()
-            guard lstat(directory + "/" + name, &status) == 0, status.st_mode & S_IFMT == S_IFREG
-            else { continue }
-            total += UInt64(status.st_blocks) * 512
+            // A file may go meanwhile.
+            guard lstat(path, &status) == 0 else { continue }
+            switch status.st_mode & S_IFMT {
+            case S_IFREG: all.append((path, UInt64(status.st_blocks) * 512))
+            case S_IFDIR: all += files(of: path)
+            default: continue
+            }
         }
-        return total
+        return all
+    }
+
+    /// Bytes of the files that hold rows: logs are kept for reuse and say little about space.
+    static func tableBytes(_ directory: String) -> UInt64 {
+        tables(in: directory).reduce(0) { $0 + $1.bytes }
+    }
+
+    /// The files of tables, by the endings that the engines give them.
+    static func tables(in directory: String) -> [(path: String, bytes: UInt64)] {
+        files(of: directory).filter { $0.path.hasSuffix(".sst") || $0.path.hasSuffix(".ldb") }
+    }
+
+    /// The kind of file system that holds a directory.
+    static func fileSystem(_ directory: String) -> String {
+        let data = FileManager.default.contents(atPath: "/proc/self/mounts") ?? Data()
+        var found: (point: Substring, words: String)?
+        for line in String(decoding: data, as: UTF8.self).split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            guard fields.count > 2 else { continue }
+            let point = fields[1] == "/" ? "" : fields[1]
+            // The deepest mount that holds the directory; of several in one place the last.
+            guard (directory + "/").hasPrefix(point + "/"),
+                point.count >= found?.point.count ?? 0
+            else { continue }
+            found = (point, "\(fields[2]) on \(fields[0])")
+        }
+        return found?.words ?? "unknown file system"
     }
 
     /// The processor's name and how many there are.

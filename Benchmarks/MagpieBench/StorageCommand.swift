@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import Glibc
 
 /// `magpie-bench storage`: the storage engine beside RocksDB and LevelDB.
@@ -13,7 +14,8 @@ struct StorageCommand: ParsableCommand {
             Examples:
               magpie-bench storage
               magpie-bench storage --workloads chat-append-8,chat-page --engines magpie,rocksdb
-              magpie-bench storage --scale full --json > results.jsonl
+              magpie-bench storage --scale full --json --html storage.html > results.jsonl
+              magpie-bench storage --calibrate
               magpie-bench storage --workloads chat-append-64 --corpus messages.jsonl
 
             Workloads: \(Workload.allCases.map(\.rawValue).joined(separator: ", ")).
@@ -25,11 +27,22 @@ struct StorageCommand: ParsableCommand {
     @Option(help: "Engines after commas: magpie, rocksdb, rocksdb-tuned, leveldb.")
     var engines = "magpie,rocksdb,leveldb"
 
-    @Option(help: "quick: a run of a few minutes; full: three runs, larger; smoke: does it work.")
+    @Option(
+        help: """
+            quick: one run, about 6 minutes for everything; medium: three, about 20 minutes; full: \
+            three with ten times the data, hours; smoke: does it work.
+            """)
     var scale = ScaleName.quick
 
-    @Flag(help: "One JSON object per result and line instead of a table.")
+    @Flag(help: "One JSON object per result and line instead of tables; goals follow.")
     var json = false
+
+    @Option(help: ArgumentHelp("Also write a page with plots and all tables.", valueName: "FILE"))
+    var html: String?
+
+    @Flag(
+        help: "Compare this program's driver on RocksDB with Debian's db_bench, and nothing else.")
+    var calibrate = false
 
     @Option(help: ArgumentHelp("Directory for the data; emptied afterwards.", valueName: "DIR"))
     var data = "/tmp"
@@ -53,20 +66,48 @@ struct StorageCommand: ParsableCommand {
     }
 
     func run() throws {
+        let directory = data + "/magpie-bench-\(getpid())"
+        TimerSlack.remove()
+        if calibrate { return try runCalibration(directory) }
         let kinds = try EngineKind.parse(engines)
         for kind in kinds {
             if let advice = kind.missingAdvice { throw UsageError(advice) }
         }
+        // Before the measuring rather than after it.
+        if let html { try write("", to: html) }
         let bodies = try MessageBodies(corpus: corpus, seed: seed)
         var run = StorageRun(
             workloads: try Workload.parse(workloads), engines: kinds, scale: scale.scale,
-            directory: data + "/magpie-bench-\(getpid())", bodies: bodies, seed: seed)
+            directory: directory, bodies: bodies, seed: seed)
         let results = try run.perform()
+        let table = ResultTable(
+            results: results, engines: kinds, fileSystem: Meter.fileSystem(data))
         if json {
             for result in results { Terminal.out(try result.jsonLine()) }
+            for verdict in GoalResults(results: results).all {
+                Terminal.out(try JSONLine.of(verdict))
+            }
         } else {
-            for line in ResultTable(results: results, engines: kinds).lines { Terminal.out(line) }
+            for line in table.lines { Terminal.out(line) }
         }
+        if let html {
+            try write(ResultPage(table: table, command: CommandLine.arguments).text, to: html)
+        }
+    }
+
+    private func write(_ text: String, to path: String) throws(UsageError) {
+        guard FileManager.default.createFile(atPath: path, contents: Data(text.utf8)) else {
+            throw UsageError("cannot write \(path)")
+        }
+    }
+
+    private func runCalibration(_ directory: String) throws {
+        #if canImport(CRocksDB)
+            let calibration = Calibration(directory: directory, scale: scale.scale, seed: seed)
+            for line in try calibration.lines() { Terminal.out(line) }
+        #else
+            throw UsageError(EngineKind.rocksdb.missingAdvice ?? "")
+        #endif
     }
 }
 
@@ -74,12 +115,14 @@ struct StorageCommand: ParsableCommand {
 enum ScaleName: String, ExpressibleByArgument, CaseIterable {
     case smoke
     case quick
+    case medium
     case full
 
     var scale: Scale {
         switch self {
         case .smoke: .smoke
         case .quick: .quick
+        case .medium: .medium
         case .full: .full
         }
     }

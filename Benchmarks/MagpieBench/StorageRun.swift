@@ -22,8 +22,23 @@ struct StorageRun {
         self.directory = directory
         self.bodies = bodies
         self.seed = seed
-        let rows = workloads.reduce(0) { $0 + ($1.family == .disk ? 1 : engines.count) }
-        progress = Progress(steps: rows * scale.runs, isQuiet: isQuiet)
+        let weights = Self.weights(workloads, engines: engines.count, scale)
+        progress = Progress(weights: weights, isQuiet: isQuiet)
+    }
+
+    /// About how many seconds each row takes, in the order of ``perform()``; a family's first row
+    /// takes the loading of its data too.
+    static func weights(_ workloads: [Workload], engines: Int, _ scale: Scale) -> [Double] {
+        let once = Family.allCases.flatMap { family in
+            let wanted = workloads.filter { $0.family == family }
+            var own = wanted.map { scale.seconds($0) }
+            if !own.isEmpty { own[0] += scale.loadSeconds(family) }
+            if family == .plain, let first = wanted.first, first != .fillrandom {
+                own[0] += scale.seconds(.fillrandom)
+            }
+            return (0..<(family == .disk ? 1 : engines)).flatMap { _ in own }
+        }
+        return (0..<scale.runs).flatMap { _ in once }
     }
 
     /// Measures; a result for each workload and engine, in the order of the workloads.
@@ -55,71 +70,22 @@ struct StorageRun {
         let place = directory + "/" + kind.rawValue
         try LinuxFileSystem().makeDirectory(place)
         defer { try? FileManager.default.removeItem(atPath: place) }
-        let layout: StoreLayout = family == .chat ? .chat : .plain
-        // By concrete types, so that the loops are compiled for each engine.
-        switch kind {
-        case .magpie:
-            let engine = try MagpieEngine(directory: place, layout: layout)
-            return try perform(engine, kind.rawValue, place, family, wanted)
-        case .rocksdb, .rocksdbTuned:
-            #if canImport(CRocksDB)
-                let engine = try RocksEngine(
-                    directory: place, layout: layout, isTuned: kind == .rocksdbTuned)
-                return try perform(engine, kind.rawValue, place, family, wanted)
-            #else
-                throw UsageError(kind.missingAdvice ?? "")
-            #endif
-        case .leveldb:
-            #if canImport(CLevelDB)
-                return try perform(
-                    LevelEngine(directory: place), kind.rawValue, place, family, wanted)
-            #else
-                throw UsageError(kind.missingAdvice ?? "")
-            #endif
-        }
-    }
-
-    private mutating func perform<Engine: StorageEngine>(
-        _ engine: Engine, _ name: String, _ place: String, _ family: Family, _ wanted: [Workload]
-    ) throws -> [Measurement] {
-        defer { engine.close() }
-        if family == .chat {
-            let chat = ChatRun(
-                engine: engine, name: name, directory: place, scale: scale, bodies: bodies,
-                seed: seed)
-            progress.note("loading messages, \(name)")
-            try chat.load()
-            return try measure(wanted, name) { try chat.perform($0) }
-        }
-        var plain = PlainRun(
-            engine: engine, name: name, directory: place, scale: scale, seed: seed)
-        // Reads need rows, whether their making is asked for or not.
-        if family == .plain, !wanted.contains(.fillrandom) {
-            progress.note("fillrandom, \(name), unmeasured")
-            _ = try plain.perform(.fillrandom)
-        }
-        return try measure(wanted, name) { try plain.perform($0) }
+        var job = FamilyJob(
+            family: family, wanted: wanted, scale: scale, directory: place, bodies: bodies,
+            seed: seed, progress: progress)
+        defer { progress = job.progress }
+        try kind.run(&job)
+        return job.measurements
     }
 
     private mutating func performBare(_ wanted: [Workload]) throws -> [Measurement] {
         let place = directory + "/" + BareDisk.name
         try LinuxFileSystem().makeDirectory(place)
         defer { try? FileManager.default.removeItem(atPath: place) }
-        let scale = scale
-        return try measure(wanted, BareDisk.name) { _ in
-            try BareDisk.perform(directory: place, scale: scale)
+        return try wanted.map { workload in
+            progress.step("\(workload.rawValue), \(BareDisk.name)")
+            return try BareDisk.perform(directory: place, scale: scale)
         }
-    }
-
-    private mutating func measure(
-        _ wanted: [Workload], _ name: String, _ body: (Workload) throws -> Measurement
-    ) rethrows -> [Measurement] {
-        var all: [Measurement] = []
-        for workload in wanted {
-            progress.step("\(workload.rawValue), \(name)")
-            all.append(try body(workload))
-        }
-        return all
     }
 
     private func summarize(_ all: [Measurement]) -> [BenchResult] {
@@ -134,59 +100,89 @@ struct StorageRun {
                     BenchResult(
                         own, scale: scale, version: kind?.version ?? "Linux",
                         settings: kind?.settings ?? "fdatasync of 300 B in a prefilled file",
-                        data: data(of: workload)))
+                        data: scale.data(of: workload, bodies: bodies.source)))
             }
         }
         return results
     }
-
-    private func data(of workload: Workload) -> String {
-        switch workload.family {
-        case .chat:
-            "\(scale.conversations) conversations, Zipf 0.99, \(scale.messages) messages before; "
-                + "bodies 36-300 B: \(bodies.source)"
-        case .disk: "300 B"
-        default: "\(scale.keys) keys of 16 B, values of 100 B that compress to half"
-        }
-    }
 }
 
-/// Says on standard error how far a run has come.
-struct Progress {
-    private let steps: Int
-    private let isQuiet: Bool
-    private let start = Meter.now()
-    private var done = 0
+/// The workloads of a family on one engine, in the order of the table.
+struct FamilyJob: EngineJob {
+    let family: Family
+    let wanted: [Workload]
+    let scale: Scale
+    let directory: String
+    let bodies: MessageBodies
+    let seed: UInt64
+    var progress: Progress
+    private(set) var measurements: [Measurement] = []
 
-    init(steps: Int, isQuiet: Bool) {
-        self.steps = steps
-        self.isQuiet = isQuiet
+    init(
+        family: Family, wanted: [Workload], scale: Scale, directory: String,
+        bodies: MessageBodies, seed: UInt64, progress: Progress
+    ) {
+        self.family = family
+        self.wanted = wanted
+        self.scale = scale
+        self.directory = directory
+        self.bodies = bodies
+        self.seed = seed
+        self.progress = progress
     }
 
-    /// The next row starts.
-    mutating func step(_ what: String) {
-        done += 1
-        let elapsed = Double(Meter.now() &- start) / 1e9
-        // Of the rows before this one.
-        let left = done > 1 ? elapsed / Double(done - 1) * Double(steps - done + 1) : nil
-        let remaining = left.map { ", about \(Self.words($0)) left" } ?? ""
-        show("[\(done)/\(steps)] \(what)\(remaining)")
+    mutating func perform<Engine: StorageEngine>(
+        _ kind: EngineKind, open: @escaping (EngineSetup) throws -> Engine
+    ) throws {
+        switch family {
+        case .sequential, .plain: try performPlain(kind, open)
+        case .chat, .cold, .expiry: try performChat(kind, open)
+        case .restart, .tables:
+            let run = RestartRun(
+                kind: kind, open: open, directory: directory, scale: scale, seed: seed)
+            try measure(kind) { try run.perform($0) }
+        case .disk: preconditionFailure("the bare disk has no engine")
+        }
     }
 
-    /// Something between rows.
-    func note(_ what: String) { show("[\(done)/\(steps)] \(what)") }
-
-    /// Nothing follows.
-    func end() {
-        if !isQuiet, Terminal.isWatched { Terminal.status("") }
+    private mutating func performPlain<Engine: StorageEngine>(
+        _ kind: EngineKind, _ open: (EngineSetup) throws -> Engine
+    ) throws {
+        let engine = try open(EngineSetup(directory: directory, layout: .plain))
+        defer { engine.close() }
+        var plain = PlainRun(
+            engine: engine, name: kind.rawValue, directory: directory, scale: scale, seed: seed)
+        // Reads need rows, whether their making is asked for or not.
+        if family == .plain, !wanted.contains(.fillrandom) {
+            progress.note("fillrandom, \(kind.rawValue), unmeasured")
+            _ = try plain.perform(.fillrandom)
+        }
+        try measure(kind) { try plain.perform($0) }
     }
 
-    private func show(_ line: String) {
-        if isQuiet { return }
-        if Terminal.isWatched { Terminal.status(line) } else { Terminal.error(line) }
+    private mutating func performChat<Engine: StorageEngine>(
+        _ kind: EngineKind, _ open: (EngineSetup) throws -> Engine
+    ) throws {
+        let setup = EngineSetup(
+            directory: directory, layout: .chat,
+            budget: family == .cold ? scale.coldBudget : .standard)
+        let engine = try open(setup)
+        defer { engine.close() }
+        let chat = ChatRun(
+            engine: engine, name: kind.rawValue, directory: directory, scale: scale,
+            bodies: bodies, seed: seed)
+        progress.note("loading messages, \(kind.rawValue)")
+        try chat.load(family == .cold ? scale.coldMessages : scale.messages)
+        try engine.settle()
+        try measure(kind) { try chat.perform($0) }
     }
 
-    private static func words(_ seconds: Double) -> String {
-        seconds < 90 ? "\(Int(seconds)) s" : "\(Int((seconds / 60).rounded())) min"
+    private mutating func measure(
+        _ kind: EngineKind, _ body: (Workload) throws -> Measurement
+    ) rethrows {
+        for workload in wanted {
+            progress.step("\(workload.rawValue), \(kind.rawValue)")
+            measurements.append(try body(workload))
+        }
     }
 }

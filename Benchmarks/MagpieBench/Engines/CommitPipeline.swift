@@ -139,6 +139,12 @@ final class CommitPipeline: @unchecked Sendable {
 
     /// Makes a cut and returns when no background work is left. Nothing may be under way.
     func settle() throws {
+        try cut()
+        store.tree.waitForQuiet()
+    }
+
+    /// Makes a cut, whose tables are written in the background. Nothing may be under way.
+    func cut() throws {
         try drain()
         let latch = Latch()
         applyLane.submit { [self] in
@@ -146,7 +152,6 @@ final class CommitPipeline: @unchecked Sendable {
             latch.countDown()
         }
         latch.wait()
-        store.tree.waitForQuiet()
     }
 
     /// Ends the lanes and closes the files.

@@ -16,14 +16,16 @@
         private let filter: OpaquePointer
         private let directory: String
 
-        init(directory: String) throws {
-            self.directory = directory
+        init(_ setup: EngineSetup) throws {
+            directory = setup.directory
             options = try Self.orThrow(leveldb_options_create())
-            cache = try Self.orThrow(leveldb_cache_create_lru(MemoryBudget.blockCacheBytes))
+            cache = try Self.orThrow(leveldb_cache_create_lru(setup.budget.blockCacheBytes))
             filter = try Self.orThrow(leveldb_filterpolicy_create_bloom(10))
             leveldb_options_set_create_if_missing(options, 1)
             // One is written while the other is flushed: the budget.
-            leveldb_options_set_write_buffer_size(options, MemoryBudget.writeBufferBytes / 2)
+            leveldb_options_set_write_buffer_size(
+                options, setup.tableBytes ?? setup.budget.writeBufferBytes / 2)
+            if let bytes = setup.tableBytes { leveldb_options_set_max_file_size(options, bytes) }
             leveldb_options_set_cache(options, cache)
             leveldb_options_set_filter_policy(options, filter)
             leveldb_options_set_compression(options, Int32(leveldb_snappy_compression))
@@ -74,22 +76,24 @@
             LevelWriter(self, batch: try Self.orThrow(leveldb_writebatch_create()))
         }
 
-        /// LevelDB has neither bounds nor a seek backwards: to the first row behind the
-        /// conversation, and back from there.
-        func page(_ conversation: ConversationName, rows: Int) throws -> (rows: Int, bytes: Int) {
+        /// LevelDB has neither bounds nor a seek backwards: to the first row behind the page, and
+        /// back from there.
+        func page(
+            _ conversation: ConversationName, below seq: UInt64, rows: Int
+        ) throws -> (rows: Int, bytes: Int) {
             let length = 1 + ConversationName.bytes
-            return try withUnsafeTemporaryAllocation(byteCount: length + 9, alignment: 8) { raw in
+            return try withUnsafeTemporaryAllocation(byteCount: length + 8, alignment: 8) { raw in
                 guard let base = raw.baseAddress else { return (0, 0) }
                 raw[0] = 1
                 conversation.write(to: base + 1)
-                for place in length..<raw.count { raw[place] = 0xff }
+                (base + length).storeBytes(of: seq.bigEndian, as: UInt64.self)
                 let cursor = LevelRows(
                     try Self.orThrow(leveldb_create_iterator(database, reads)))
                 cursor.seek(UnsafeRawBufferPointer(raw))
                 if cursor.isValid { cursor.previous() } else { cursor.seekToLast() }
                 let prefix = UnsafeRawBufferPointer(rebasing: raw[..<length])
                 var (count, bytes) = (0, 0)
-                while cursor.isValid, count < rows, cursor.starts(with: prefix) {
+                while cursor.isValid, count < rows, cursor.key.starts(with: prefix) {
                     count += 1
                     bytes += cursor.rowBytes
                     if count < rows { cursor.previous() }
@@ -98,13 +102,58 @@
             }
         }
 
-        func drain() {}
+        func scan(
+            from conversation: ConversationName, rows: Int,
+            _ visit: (UnsafeRawBufferPointer) -> Void
+        ) throws {
+            let cursor = LevelRows(try Self.orThrow(leveldb_create_iterator(database, reads)))
+            ([1] + conversation.prefix).withUnsafeBytes { cursor.seek($0) }
+            var count = 0
+            while cursor.isValid, count < rows, cursor.key.first == 1 {
+                _ = cursor.rowBytes
+                visit(UnsafeRawBufferPointer(rebasing: cursor.key[1...]))
+                count += 1
+                if count < rows { cursor.next() }
+            }
+        }
 
-        /// There is no flush: opening again turns the log into tables. When background work ends
-        /// is not told either: the process has used no time for a while then.
-        func settle() throws {
+        func containsChatRow(_ key: UnsafeRawBufferPointer) throws -> Bool { try get(key) != nil }
+
+        /// There is no range delete: every row is looked up and removed.
+        func drop(_ conversation: ConversationName) throws {
+            let batch = try Self.orThrow(leveldb_writebatch_create())
+            defer { leveldb_writebatch_destroy(batch) }
+            for keyspace in [1, 2, 5] as [UInt8] {
+                let prefix = [keyspace] + conversation.prefix
+                let cursor = LevelRows(try Self.orThrow(leveldb_create_iterator(database, reads)))
+                prefix.withUnsafeBytes { cursor.seek($0) }
+                while cursor.isValid, cursor.key.starts(with: prefix) {
+                    leveldb_writebatch_delete(batch, cursor.key.chars, cursor.key.count)
+                    cursor.next()
+                }
+            }
+            try checked("leveldb", free: { leveldb_free($0) }) {
+                leveldb_write(database, asyncWrites, batch, $0)
+            }
+        }
+
+        /// Not told.
+        var blockReads: UInt64? { nil }
+
+        func drain() {}
+        func awaitRecovery() {}
+
+        /// There is no flush: opening again turns the log into tables.
+        func flush() throws {
             leveldb_close(database)
             database = try Self.open(directory, options)
+        }
+
+        func compact() { leveldb_compact_range(database, nil, 0, nil, 0) }
+
+        /// When background work ends is not told: the process has used no time for a while then.
+        func settle() throws {
+            try flush()
             Quiet.waitForIdleProcess()
         }
 
@@ -170,12 +219,11 @@
             return key + value
         }
 
-        func starts(with prefix: UnsafeRawBufferPointer) -> Bool {
+        /// The row's key; lives until the cursor moves. Only when valid.
+        var key: UnsafeRawBufferPointer {
             var count = 0
-            guard let key = leveldb_iter_key(iterator, &count), count >= prefix.count else {
-                return false
-            }
-            return UnsafeRawBufferPointer(start: key, count: prefix.count).elementsEqual(prefix)
+            let key = leveldb_iter_key(iterator, &count)
+            return UnsafeRawBufferPointer(start: key, count: count)
         }
     }
 #endif

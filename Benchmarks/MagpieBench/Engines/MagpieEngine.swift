@@ -4,6 +4,7 @@ import LSMTree
 import Platform
 import RaftCore
 import ShardStore
+import SortedTable
 
 /// Magpie's storage as production runs it: a group of one over the shared log and the tree.
 ///
@@ -14,18 +15,22 @@ final class MagpieEngine: StorageEngine {
     private let pipeline: CommitPipeline
     private var tree: Tree { pipeline.store.tree }
 
-    init(directory: String, layout: StoreLayout) throws {
+    init(_ setup: EngineSetup) throws {
         let keyspaces =
-            switch layout {
+            switch setup.layout {
             case .plain: [KeyspaceOptions(Self.plain, name: "plain")]
             case .chat: KeySchema.all
             }
         var tree = TreeOptions(keyspaces: keyspaces)
-        tree.memtableBytes = MemoryBudget.writeBufferBytes / (1 + tree.frozenMemtablesMax)
-        tree.blockCacheBytes = MemoryBudget.blockCacheBytes
+        tree.memtableBytes = setup.budget.writeBufferBytes / (1 + tree.frozenMemtablesMax)
+        tree.blockCacheBytes = setup.budget.blockCacheBytes
+        if let bytes = setup.tableBytes {
+            tree.memtableBytes = bytes
+            tree.tableBytes = bytes
+        }
         pipeline = try CommitPipeline(
-            directory: directory, options: ShardStoreOptions(tree: tree),
-            makeRows: layout == .plain ? Self.plainRow : Self.chatRows())
+            directory: setup.directory, options: ShardStoreOptions(tree: tree),
+            makeRows: setup.layout == .plain ? Self.plainRow : Self.chatRows())
     }
 
     // MARK: Plain rows
@@ -45,6 +50,7 @@ final class MagpieEngine: StorageEngine {
     }
 
     private static let plainRow: CommitPipeline.RowMaker = { command, batch in
+        if command.isEmpty { return }
         command.withUnsafeBytes { raw in
             let end = 1 + Int(raw[0])
             batch.put(
@@ -66,13 +72,18 @@ final class MagpieEngine: StorageEngine {
 
     func makeWriter() -> MagpieWriter { MagpieWriter(pipeline) }
 
-    func page(_ conversation: ConversationName, rows: Int) throws -> (rows: Int, bytes: Int) {
-        var lower = [UInt8](repeating: 0, count: ConversationName.bytes)
-        lower.withUnsafeMutableBytes { raw in
-            if let base = raw.baseAddress { conversation.write(to: base) }
+    func page(
+        _ conversation: ConversationName, below seq: UInt64, rows: Int
+    ) throws -> (rows: Int, bytes: Int) {
+        let lower = conversation.prefix
+        var upper = OrderedKey.successor(ofPrefix: lower)
+        if seq < .max {
+            var end = OrderedKey(capacity: lower.count + 8)
+            end.append(raw: lower)
+            end.append(seq)
+            upper = end.bytes
         }
-        let iterator = try tree.snapshot().makeIterator(
-            .entries, lower: lower, upper: OrderedKey.successor(ofPrefix: lower))
+        let iterator = try tree.snapshot().makeIterator(.entries, lower: lower, upper: upper)
         try iterator.seekToLast()
         var (count, bytes) = (0, 0)
         while iterator.isValid, count < rows {
@@ -83,10 +94,41 @@ final class MagpieEngine: StorageEngine {
         return (count, bytes)
     }
 
+    func scan(
+        from conversation: ConversationName, rows: Int, _ visit: (UnsafeRawBufferPointer) -> Void
+    ) throws {
+        let iterator = try tree.snapshot().makeIterator(.entries, lower: conversation.prefix)
+        try iterator.seekToFirst()
+        var count = 0
+        while iterator.isValid, count < rows {
+            visit(iterator.key)
+            count += 1
+            if count < rows { try iterator.next() }
+        }
+    }
+
+    func containsChatRow(_ key: UnsafeRawBufferPointer) throws -> Bool {
+        let rest = UnsafeRawBufferPointer(rebasing: key[1...])
+        return try tree.snapshot().withValue(Keyspace(rawValue: key[0]), key: rest) { _ in } != nil
+    }
+
+    /// A command of a conversation's shared bytes alone: no message is as short.
+    func drop(_ conversation: ConversationName) throws {
+        try pipeline.send(conversation.prefix)
+    }
+
     private static func chatRows() -> CommitPipeline.RowMaker {
         // Confined to the apply lane.
         nonisolated(unsafe) let builder = ChatRowBuilder()
         return { command, batch in
+            if command.isEmpty { return }
+            if command.count == ConversationName.bytes {
+                guard let upper = OrderedKey.successor(ofPrefix: command) else { return }
+                for keyspace in [Keyspace.entries, .dedup, .conversations] {
+                    batch.deleteRange(keyspace, from: command, to: upper)
+                }
+                return
+            }
             command.withUnsafeBytes { raw in
                 builder.rows(of: MagpieWriter.decode(raw)) { key, value in
                     let rest = UnsafeRawBufferPointer(rebasing: key[1...])
@@ -99,6 +141,22 @@ final class MagpieEngine: StorageEngine {
     // MARK: Life
 
     func drain() throws { try pipeline.drain() }
+
+    /// An empty command is behind all that the log holds: when it is visible, so are they.
+    func awaitRecovery() throws { try pipeline.commit([], CommitTicket()) }
+
+    func flush() throws { try pipeline.cut() }
+
+    func compact() throws {
+        for keyspace in [Keyspace.entries, .dedup, .conversations] {
+            tree.requestCompaction(keyspace)
+        }
+        tree.waitForQuiet()
+    }
+
+    /// Misses of the block cache by any thread; compaction passes the cache by.
+    var blockReads: UInt64? { tree.statistics.cache.misses }
+
     func settle() throws { try pipeline.settle() }
     func close() { pipeline.close() }
 }

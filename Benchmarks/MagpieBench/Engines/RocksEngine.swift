@@ -14,12 +14,13 @@
         let database: OpaquePointer
         let asyncWrites: OpaquePointer
         let syncWrites: OpaquePointer
-        private let reads: OpaquePointer
+        let reads: OpaquePointer
         private let options: OpaquePointer
         private let isTuned: Bool
 
-        init(directory: String, layout: StoreLayout, isTuned: Bool) throws {
-            let handles = Self.makeOptions(layout, isTuned: isTuned)
+        init(_ setup: EngineSetup, isTuned: Bool) throws {
+            let directory = setup.directory
+            let handles = Self.makeOptions(setup, isTuned: isTuned)
             options = handles
             self.isTuned = isTuned
             database = try Self.orThrow(
@@ -49,22 +50,26 @@
             knownVersion.withLock { $0 = String(line.dropFirst(key.count)) }
         }
 
-        private static func orThrow(_ handle: OpaquePointer?) throws -> OpaquePointer {
+        static func orThrow(_ handle: OpaquePointer?) throws -> OpaquePointer {
             guard let handle else { throw EngineError("rocksdb: no memory") }
             return handle
         }
 
-        private static func makeOptions(_ layout: StoreLayout, isTuned: Bool) -> OpaquePointer {
+        private static func makeOptions(_ setup: EngineSetup, isTuned: Bool) -> OpaquePointer {
             guard let options = rocksdb_options_create(),
                 let table = rocksdb_block_based_options_create()
             else { preconditionFailure("RocksDB makes its options") }
             rocksdb_options_set_create_if_missing(options, 1)
             // Two of them, as is the default: the budget.
-            rocksdb_options_set_write_buffer_size(options, MemoryBudget.writeBufferBytes / 2)
-            let cache = rocksdb_cache_create_lru(MemoryBudget.blockCacheBytes)
+            rocksdb_options_set_write_buffer_size(
+                options, setup.tableBytes ?? setup.budget.writeBufferBytes / 2)
+            if let bytes = setup.tableBytes {
+                rocksdb_options_set_target_file_size_base(options, UInt64(bytes))
+            }
+            let cache = rocksdb_cache_create_lru(setup.budget.blockCacheBytes)
             rocksdb_block_based_options_set_block_cache(table, cache)
             rocksdb_cache_destroy(cache)
-            if isTuned { tune(options, table, layout) }
+            if isTuned { tune(options, table, setup.layout) }
             rocksdb_options_set_block_based_table_factory(options, table)
             rocksdb_block_based_options_destroy(table)
             return options
@@ -119,8 +124,10 @@
             RocksWriter(self, batch: try Self.orThrow(rocksdb_writebatch_create()))
         }
 
-        /// Newest first: from the end of the conversation backwards. Bounds end the walk.
-        func page(_ conversation: ConversationName, rows: Int) throws -> (rows: Int, bytes: Int) {
+        /// Newest first: from the end of the page backwards. A bound ends the walk.
+        func page(
+            _ conversation: ConversationName, below seq: UInt64, rows: Int
+        ) throws -> (rows: Int, bytes: Int) {
             let length = 1 + ConversationName.bytes
             let bytes = 2 * length + 8
             return try withUnsafeTemporaryAllocation(byteCount: bytes, alignment: 8) { raw in
@@ -128,9 +135,10 @@
                 let bounds = base.assumingMemoryBound(to: CChar.self)
                 raw[0] = 1
                 conversation.write(to: base + 1)
-                // The end is the conversation with the largest sequence.
                 (base + length).copyMemory(from: base, byteCount: length)
-                for place in 0..<8 { raw[2 * length + place] = 0xff }
+                // Rows below the seq, or all of them: no seq is as large as this.
+                let last = seq == .max ? seq : seq - 1
+                (base + 2 * length).storeBytes(of: last.bigEndian, as: UInt64.self)
                 let options = try Self.orThrow(rocksdb_readoptions_create())
                 defer { rocksdb_readoptions_destroy(options) }
                 rocksdb_readoptions_set_verify_checksums(options, 1)
@@ -154,14 +162,19 @@
         }
 
         func drain() {}
+        func awaitRecovery() {}
 
-        func settle() throws {
+        func flush() throws {
             let flush = try Self.orThrow(rocksdb_flushoptions_create())
             defer { rocksdb_flushoptions_destroy(flush) }
             rocksdb_flushoptions_set_wait(flush, 1)
             try checked("rocksdb", free: { rocksdb_free($0) }) {
                 rocksdb_flush(database, flush, $0)
             }
+        }
+
+        func settle() throws {
+            try flush()
             let names = [
                 "rocksdb.num-running-compactions", "rocksdb.num-running-flushes",
                 "rocksdb.compaction-pending", "rocksdb.mem-table-flush-pending",

@@ -12,10 +12,33 @@ protocol StorageEngine: AnyObject, Sendable {
     func rows() throws -> Rows
     /// A writer of messages, for one thread.
     func makeWriter() throws -> Writer
-    /// Reads the newest rows of a conversation, newest first, and gives how many and their bytes.
-    func page(_ conversation: ConversationName, rows: Int) throws -> (rows: Int, bytes: Int)
+    /// Reads the newest rows of a conversation below a seq, newest first, and gives how many and
+    /// their bytes. Below `UInt64.max`: the newest there are.
+    func page(
+        _ conversation: ConversationName, below seq: UInt64, rows: Int
+    ) throws -> (rows: Int, bytes: Int)
+    /// Reads entries forwards from a conversation's first key on, across conversations; each row's
+    /// key, without its keyspace, goes to `visit`.
+    func scan(
+        from conversation: ConversationName, rows: Int, _ visit: (UnsafeRawBufferPointer) -> Void
+    ) throws
+    /// True when a chat row is there; the key starts with its keyspace.
+    func containsChatRow(_ key: UnsafeRawBufferPointer) throws -> Bool
+    /// Removes every row of a conversation, by the cheapest means that the engine has. Returns when
+    /// the store has taken it.
+    func drop(_ conversation: ConversationName) throws
+    /// Blocks that reads of the calling thread took from files so far; nil when the engine does not
+    /// tell.
+    var blockReads: UInt64? { get }
     /// Returns when every put is visible.
     func drain() throws
+    /// Returns when all that was durable at opening is visible.
+    func awaitRecovery() throws
+    /// Rewrites the chat rows so that nothing removed is left in tables. What is in memory must be
+    /// flushed.
+    func compact() throws
+    /// Begins to move rows in memory to tables. Returns at once or when it is done.
+    func flush() throws
     /// Returns when rows in memory are in tables and no background work is left.
     func settle() throws
     /// Gives everything back but the files.
@@ -51,11 +74,34 @@ struct EngineError: Error, CustomStringConvertible {
 }
 
 /// Memory that every engine may use: write buffers and block cache.
-enum MemoryBudget {
+struct MemoryBudget: Sendable {
     /// Bytes of all write buffers together.
-    static let writeBufferBytes = 128 << 20
+    let writeBufferBytes: Int
     /// Bytes of the block cache.
-    static let blockCacheBytes = 64 << 20
+    let blockCacheBytes: Int
+
+    /// Both.
+    var bytes: Int { writeBufferBytes + blockCacheBytes }
+
+    /// Of every row but those that say otherwise.
+    static let standard = MemoryBudget(writeBufferBytes: 128 << 20, blockCacheBytes: 64 << 20)
+
+    /// The budget under which data of a size is four times the memory; two thirds are write
+    /// buffers, as in ``standard``.
+    static func quarter(of dataBytes: Int) -> MemoryBudget {
+        let bytes = max(dataBytes / 4, 3 << 20)
+        return MemoryBudget(writeBufferBytes: bytes / 3 * 2, blockCacheBytes: bytes / 3)
+    }
+}
+
+/// How a store is opened.
+struct EngineSetup: Sendable {
+    let directory: String
+    let layout: StoreLayout
+    var budget = MemoryBudget.standard
+    /// Bytes of a write buffer and of a table, for a store of many small tables; nil: as the
+    /// budget and the engine have it.
+    var tableBytes: Int?
 }
 
 /// What a store is for: it decides the keyspaces of the tree.
@@ -64,89 +110,17 @@ enum StoreLayout: Sendable {
     case chat
 }
 
-/// A column of the table.
-enum EngineKind: String, CaseIterable, Sendable {
-    case magpie
-    case rocksdb
-    case rocksdbTuned = "rocksdb-tuned"
-    case leveldb
-
-    /// The engines of a list after commas; `rocksdb` stands for both of its columns.
-    static func parse(_ text: String) throws(UsageError) -> [EngineKind] {
-        var named: Set<EngineKind> = []
-        for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-            guard let kind = EngineKind(rawValue: String(part)) else {
-                throw UsageError(
-                    "no engine '\(part)'; there are: "
-                        + allCases.map(\.rawValue).joined(separator: ", "))
-            }
-            named.insert(kind)
-            if kind == .rocksdb { named.insert(.rocksdbTuned) }
-        }
-        return allCases.filter(named.contains)
-    }
-
-    /// What to install when the engine is not linked; nil when it is.
-    var missingAdvice: String? {
-        switch self {
-        case .magpie: return nil
-        case .rocksdb, .rocksdbTuned:
-            #if canImport(CRocksDB)
-                return nil
-            #else
-                return "\(rawValue) is not linked: install librocksdb-dev and build again"
-            #endif
-        case .leveldb:
-            #if canImport(CLevelDB)
-                return nil
-            #else
-                return "leveldb is not linked: install libleveldb-dev and build again"
-            #endif
-        }
-    }
-
-    /// Name and version of what is measured.
-    var version: String {
-        switch self {
-        case .magpie: return "Magpie \(Versions.magpie)"
-        case .rocksdb, .rocksdbTuned:
-            #if canImport(CRocksDB)
-                return RocksEngine.version
-            #else
-                return "not linked"
-            #endif
-        case .leveldb:
-            #if canImport(CLevelDB)
-                return LevelEngine.version
-            #else
-                return "not linked"
-            #endif
-        }
-    }
-
-    /// How the engine is set up, for the results.
-    var settings: String {
-        switch self {
-        case .magpie:
-            "production defaults: write buffers 4 x 32 MiB, cache 64 MiB, blocks 16 KiB, filters "
-                + "10 bits, lz4 from level 2 down; every turn of the log synced, also in fill rows"
-        case .rocksdb:
-            "stock: write buffers 2 x 64 MiB, cache 64 MiB, snappy, no filter, checksums verified"
-        case .rocksdbTuned:
-            "tuned: write buffers 2 x 64 MiB, cache 64 MiB with index and filters in it (level 0 "
-                + "pinned), lz4 below the top two levels, dynamic level bytes, full filter 10 "
-                + "bits, format 5, bytes_per_sync 1 MiB, 2 background jobs, pipelined write, 4 "
-                + "recycled logs, prefix extractor and bounds on pages"
-        case .leveldb:
-            "write buffers 2 x 64 MiB, cache 64 MiB, snappy, filter 10 bits, checksums verified"
-        }
-    }
-}
-
 /// Versions that results state.
 enum Versions {
     /// Of the benchmark: raised when a workload's meaning changes.
-    static let bench = "1.0.0"
+    static let bench = "2.0.0"
     /// Of the storage under test.
     static let magpie = "0.1.0"
+}
+
+/// Work on stores of one engine.
+protocol EngineJob {
+    mutating func perform<Engine: StorageEngine>(
+        _ kind: EngineKind, open: @escaping (EngineSetup) throws -> Engine
+    ) throws
 }

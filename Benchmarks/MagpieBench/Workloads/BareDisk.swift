@@ -33,8 +33,14 @@ enum BareDisk {
             latencies.record(now &- last)
             last = now
         }
-        return Measurement(
-            workload: .bareFdatasync, operations: count, seconds: meter.reading.seconds, latencies,
-            meter, name, userBytes: count * recordBytes, liveBytes: 0, directory: directory)
+        let reading = meter.reading
+        var measurement = Measurement(
+            .bareFdatasync, name, operations: count, seconds: reading.seconds, latencies,
+            cpuSeconds: reading.cpuSeconds)
+        measurement.addBytes(
+            reading, userBytes: count * recordBytes, logBytes: nil, liveBytes: 0, diskBytes: 0,
+            peakDiskBytes: 0, tableBytes: 0)
+        measurement.stalls = latencies.stalls
+        return measurement
     }
 }

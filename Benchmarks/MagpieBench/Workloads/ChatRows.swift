@@ -11,6 +11,14 @@ struct ConversationName: Sendable {
     private var high: UInt64 { SplitMix64.mix(UInt64(number) &* 2 &+ 1) }
     private var low: UInt64 { SplitMix64.mix(UInt64(number) &* 2 &+ 2) }
 
+    /// The shared bytes.
+    var prefix: [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: Self.bytes) { target, count in
+            if let base = target.baseAddress { write(to: UnsafeMutableRawPointer(base)) }
+            count = Self.bytes
+        }
+    }
+
     /// Writes the shared bytes.
     @inline(__always)
     func write(to target: UnsafeMutableRawPointer) {
@@ -53,6 +61,28 @@ final class ChatRowBuilder {
     }
 
     deinit { memory.deallocate() }
+
+    /// Gives the key of a dedup row to `body`; the bytes live only during the call.
+    @inline(__always)
+    func withDedupKey<Value>(
+        _ conversation: ConversationName, user: UInt64, cid: UInt64,
+        _ body: (UnsafeRawBufferPointer) throws -> Value
+    ) rethrows -> Value {
+        let key = memory
+        key.storeBytes(of: 5, as: UInt8.self)
+        conversation.write(to: key + 1)
+        for (place, word) in [user, SplitMix64.mix(user), cid, SplitMix64.mix(cid)].enumerated() {
+            (key + 19 + 8 * place).storeBytes(of: word, as: UInt64.self)
+        }
+        return try body(UnsafeRawBufferPointer(start: key, count: Self.dedupKeyBytes))
+    }
+
+    /// Bytes that a message takes in the log of RocksDB or LevelDB: the record's head of 7, the
+    /// batch's of 12, and for each row its kind and the varint lengths of key and value.
+    static func peerLogBytes(_ message: ChatMessage) -> Int {
+        let lengths = headerBytes + message.body.count < 128 ? 9 : 10
+        return 19 + lengths + userBytes(message) + 3
+    }
 
     /// Bytes of the rows of a message: what a user of a store hands over.
     static func userBytes(_ message: ChatMessage) -> Int {

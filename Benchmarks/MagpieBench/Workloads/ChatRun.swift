@@ -2,20 +2,34 @@ import Bytes
 import Platform
 import Synchronization
 
-/// Chat workloads on one store: messages are loaded, appended by writers, read as pages.
-// `loadedBytes` changes between the workloads only; writers share atomics alone.
+/// Chat workloads on one store: messages are loaded, appended by writers, read as pages, looked up,
+/// dropped.
+// What changes between the workloads only is plain; threads share atomics alone.
 final class ChatRun<Engine: StorageEngine>: @unchecked Sendable {
-    private let engine: Engine
-    private let name: String
-    private let directory: String
-    private let scale: Scale
-    private let seed: UInt64
-    private let bodies: MessageBodies
-    private let zipf: ZipfNumbers
+    /// A message that is there, for look-ups of its dedup row.
+    struct Known {
+        let conversation: Int
+        let user: UInt64
+        let cid: UInt64
+    }
+
+    let engine: Engine
+    let name: String
+    let directory: String
+    let scale: Scale
+    let seed: UInt64
+    let zipf: ZipfNumbers
     /// The last seq of each conversation.
-    private let sequences: UnsafeMutablePointer<Atomic<UInt64>>
+    let sequences: UnsafeMutablePointer<Atomic<UInt64>>
     /// Bytes of entries and dedup rows so far.
-    private var liveBytes = 0
+    let liveBytes = Atomic<Int>(0)
+    /// Bytes of those that were loaded, by conversation.
+    private(set) var loadedBytes: [Int]
+    /// The messages that were loaded last.
+    private(set) var known: [Known] = []
+    /// What ``drop()`` did.
+    var dropped: Dropped?
+    private let bodies: MessageBodies
 
     init(
         engine: Engine, name: String, directory: String, scale: Scale, bodies: MessageBodies,
@@ -28,6 +42,7 @@ final class ChatRun<Engine: StorageEngine>: @unchecked Sendable {
         self.bodies = bodies
         self.seed = seed
         zipf = ZipfNumbers(count: scale.conversations, seed: seed)
+        loadedBytes = [Int](repeating: 0, count: scale.conversations)
         sequences = .allocate(capacity: scale.conversations)
         for place in 0..<scale.conversations { (sequences + place).initialize(to: Atomic(0)) }
     }
@@ -42,28 +57,57 @@ final class ChatRun<Engine: StorageEngine>: @unchecked Sendable {
         var latencies = Latencies()
         var messages = 0
         var userBytes = 0
+        var logBytes = 0
         var failure: EngineError?
     }
 
-    /// Loads the messages that are there before the first row; not measured.
-    func load() throws {
+    /// Loads messages; not measured. The last of them is durable, and with it all others.
+    func load(_ messages: Int) throws {
         let writer = try engine.makeWriter()
-        var generator = SplitMix64(seed: seed &+ 10)
-        for _ in 0..<scale.messages {
-            let message = next(&generator)
-            try writer.load(message)
-            liveBytes += Self.lastingBytes(message)
+        try forEachLoaded(messages) { message, isLast in
+            if isLast { try writer.commit(message) } else { try writer.load(message) }
         }
-        try engine.drain()
-        try engine.settle()
+    }
+
+    /// Knows of the messages that another process loaded.
+    func noteLoaded(_ messages: Int) { forEachLoaded(messages) { _, _ in } }
+
+    private func forEachLoaded(
+        _ messages: Int, _ body: (_ message: ChatMessage, _ isLast: Bool) throws -> Void
+    ) rethrows {
+        var generator = SplitMix64(seed: seed &+ 10)
+        for place in 0..<messages {
+            let message = next(&generator)
+            try body(message, place == messages - 1)
+            let bytes = ChatRowBuilder.userBytes(message) - Self.headRowBytes
+            loadedBytes[message.conversation.number] += bytes
+            liveBytes.add(bytes, ordering: .relaxed)
+            if place >= messages - 4_096 {
+                known.append(
+                    Known(
+                        conversation: message.conversation.number, user: message.user,
+                        cid: message.cid))
+            }
+        }
     }
 
     /// Performs one workload.
     func perform(_ workload: Workload) throws -> Measurement {
-        workload == .chatPage ? try page() : try append(workload)
+        switch workload {
+        case .chatAppend1, .chatAppend8, .chatAppend64: try append(workload)
+        case .chatPage: try page()
+        case .chatDedup: try dedup()
+        case .chatMixed: try mixed(workload, pagesPerSecond: scale.rates.pages)
+        case .chatPageCold: try coldPage()
+        case .chatMixedCold: try coldMixed()
+        case .chatExpiry: try scanDropped()
+        case .chatExpirySpace: try awaitSpace()
+        default: preconditionFailure("\(workload.rawValue) is no workload over chat rows")
+        }
     }
 
-    private func next(_ generator: inout SplitMix64) -> ChatMessage {
+    /// A message that nobody sent yet; any thread.
+    func next(_ generator: inout SplitMix64) -> ChatMessage {
         let conversation = zipf.next(&generator)
         let seq = sequences[conversation].add(1, ordering: .relaxed).newValue
         return ChatMessage(
@@ -72,17 +116,13 @@ final class ChatRun<Engine: StorageEngine>: @unchecked Sendable {
             timeMs: 1_700_000_000_000 &+ seq, body: bodies.body(generator.next()))
     }
 
-    /// What a message adds for good: the head is overwritten by the next one.
-    private static func lastingBytes(_ message: ChatMessage) -> Int {
-        ChatRowBuilder.userBytes(message) - headRowBytes
-    }
-
     private func append(_ workload: Workload) throws -> Measurement {
         let scheduler = ThreadScheduler()
         let lanes = (0..<workload.writers).map { scheduler.lane("writer-\($0)") }
         let shares = Mutex<[Share]>([])
         let latch = Latch(lanes.count)
         let meter = Meter(directory)
+        let watch = DiskWatch(directory)
         let deadline = Meter.now() &+ UInt64(scale.appendSeconds * 1e9)
         for (place, lane) in lanes.enumerated() {
             let salt = UInt64(place) &* 1_000 &+ UInt64(workload.writers)
@@ -104,19 +144,27 @@ final class ChatRun<Engine: StorageEngine>: @unchecked Sendable {
             total.latencies.add(share.latencies)
             total.messages += share.messages
             total.userBytes += share.userBytes
+            total.logBytes += share.logBytes
         }
-        liveBytes += total.userBytes - total.messages * Self.headRowBytes
-        return Measurement(
-            workload: workload, operations: total.messages, seconds: seconds, total.latencies,
-            meter,
-            name, userBytes: total.userBytes,
-            liveBytes: liveBytes + Self.headRowBytes * conversationsInUse, directory: directory)
+        liveBytes.add(
+            total.userBytes - total.messages * Self.headRowBytes, ordering: .relaxed)
+        let peak = watch.stop()
+        let reading = meter.reading
+        var measurement = Measurement(
+            workload, name, operations: total.messages, seconds: seconds, total.latencies,
+            cpuSeconds: reading.cpuSeconds)
+        measurement.addBytes(
+            reading, userBytes: total.userBytes,
+            logBytes: name == EngineKind.magpie.rawValue ? nil : total.logBytes,
+            liveBytes: liveBytes.load(ordering: .relaxed) + Self.headRowBytes * conversationsInUse,
+            diskBytes: Meter.diskBytes(directory), peakDiskBytes: peak,
+            tableBytes: Meter.tableBytes(directory))
+        measurement.stalls = total.latencies.stalls
+        return measurement
     }
 
     /// A head's key and value.
-    private static var headRowBytes: Int {
-        ChatRowBuilder.headKeyBytes - 1 + ChatRowBuilder.headBytes
-    }
+    static var headRowBytes: Int { ChatRowBuilder.headKeyBytes - 1 + ChatRowBuilder.headBytes }
 
     private var conversationsInUse: Int {
         (0..<scale.conversations).count { sequences[$0].load(ordering: .relaxed) > 0 }
@@ -136,31 +184,11 @@ final class ChatRun<Engine: StorageEngine>: @unchecked Sendable {
                 last = now
                 share.messages += 1
                 share.userBytes += ChatRowBuilder.userBytes(message)
+                share.logBytes += ChatRowBuilder.peerLogBytes(message)
             }
         } catch {
             share.failure = error as? EngineError ?? EngineError("\(name): \(error)")
         }
         return share
-    }
-
-    private func page() throws -> Measurement {
-        var generator = SplitMix64(seed: seed &+ 11)
-        var latencies = Latencies()
-        let meter = Meter(directory)
-        var last = Meter.now()
-        var wrong = 0
-        for _ in 0..<scale.pages {
-            let conversation = zipf.next(&generator)
-            let page = try engine.page(ConversationName(number: conversation), rows: 50)
-            let there = sequences[conversation].load(ordering: .relaxed)
-            if page.rows != Int(min(50, there)) { wrong += 1 }
-            let now = Meter.now()
-            latencies.record(now &- last)
-            last = now
-        }
-        let seconds = meter.reading.seconds
-        guard wrong == 0 else { throw EngineError("\(name): \(wrong) pages are not whole") }
-        return Measurement(
-            workload: .chatPage, operations: scale.pages, seconds: seconds, latencies, meter, name)
     }
 }

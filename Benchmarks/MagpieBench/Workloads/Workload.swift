@@ -16,6 +16,12 @@ enum Workload: String, CaseIterable, Sendable {
     case readreverse
     /// A seek to a drawn key and 50 steps.
     case seekrandom
+    /// `readrandom` at a fixed rate while a thread writes at a fixed rate.
+    case readwhilewriting
+    /// `seekrandom` at a fixed rate while a thread writes at a fixed rate.
+    case seekrandomwhilewriting
+    /// Records appended to a prefilled file, each with an fdatasync: the disk without an engine.
+    case bareFdatasync = "bare-fdatasync"
     /// Messages appended by one writer, each commit synced.
     case chatAppend1 = "chat-append-1"
     /// By eight.
@@ -24,8 +30,22 @@ enum Workload: String, CaseIterable, Sendable {
     case chatAppend64 = "chat-append-64"
     /// The newest 50 messages of a conversation.
     case chatPage = "chat-page"
-    /// Records appended to a prefilled file, each with an fdatasync: the disk without an engine.
-    case bareFdatasync = "bare-fdatasync"
+    /// Is a message there already? 99 of 100 are not; while messages are appended at a fixed rate.
+    case chatDedup = "chat-dedup"
+    /// Pages at a fixed rate while messages are appended at a fixed rate.
+    case chatMixed = "chat-mixed"
+    /// `chat-page` with data four times the memory, nothing of it in the page cache.
+    case chatPageCold = "chat-page-cold"
+    /// `chat-mixed` likewise.
+    case chatMixedCold = "chat-mixed-cold"
+    /// 50 rows from where a conversation was that has just been dropped with 30 % of all.
+    case chatExpiry = "chat-expiry"
+    /// How soon the disk has the space of what was dropped.
+    case chatExpirySpace = "chat-expiry-space"
+    /// From opening to the first page, after kill -9 with a memtable full of messages.
+    case restart
+    /// From opening to the first look-up, with many tables.
+    case openTables = "open-tables"
 
     /// The workloads of a list after commas; `all` stands for each.
     static func parse(_ text: String) throws(UsageError) -> [Workload] {
@@ -58,23 +78,82 @@ enum Workload: String, CaseIterable, Sendable {
         switch self {
         case .fillseq: .sequential
         case .fillrandom, .overwrite, .readrandom, .readmissing, .readseq, .readreverse,
-            .seekrandom:
+            .seekrandom, .readwhilewriting, .seekrandomwhilewriting:
             .plain
-        case .chatAppend1, .chatAppend8, .chatAppend64, .chatPage: .chat
         case .bareFdatasync: .disk
+        case .chatAppend1, .chatAppend8, .chatAppend64, .chatPage, .chatDedup, .chatMixed: .chat
+        case .chatPageCold, .chatMixedCold: .cold
+        case .chatExpiry, .chatExpirySpace: .expiry
+        case .restart: .restart
+        case .openTables: .tables
         }
     }
 
-    /// What one operation is.
-    var unit: String {
+    /// What the row compares.
+    var measure: Measure {
         switch self {
-        case .readseq, .readreverse: "rows/s"
-        case .chatPage: "pages/s"
-        case .chatAppend1, .chatAppend8, .chatAppend64: "messages/s"
-        case .bareFdatasync: "syncs/s"
-        default: "ops/s"
+        case .readwhilewriting, .seekrandomwhilewriting, .chatMixed, .chatMixedCold: .p99
+        case .restart, .openTables: .milliseconds
+        case .chatExpirySpace: .megabytes
+        default: .rate
         }
     }
+
+    /// Unit of what the row compares.
+    var unit: String {
+        switch measure {
+        case .p99: "us p99"
+        case .milliseconds: "ms"
+        case .megabytes: "MB/s"
+        case .rate:
+            switch self {
+            case .readseq, .readreverse: "rows/s"
+            case .chatPage, .chatPageCold, .chatExpiry: "pages/s"
+            case .chatAppend1, .chatAppend8, .chatAppend64: "messages/s"
+            case .bareFdatasync: "syncs/s"
+            default: "ops/s"
+            }
+        }
+    }
+
+    /// What one of `operations` is where it is not what the unit says.
+    var operation: String {
+        switch self {
+        case .readseq, .readreverse: "row"
+        case .chatPage, .chatPageCold, .chatMixed, .chatMixedCold, .chatExpiry: "page"
+        case .chatAppend1, .chatAppend8, .chatAppend64: "message"
+        case .chatExpirySpace: "byte dropped"
+        case .restart: "message recovered"
+        case .openTables: "file opened"
+        case .bareFdatasync: "sync"
+        default: "operation"
+        }
+    }
+
+    /// True for rows in which writes are what is measured.
+    var isWrite: Bool {
+        switch self {
+        case .fillseq, .fillrandom, .overwrite, .chatAppend1, .chatAppend8, .chatAppend64,
+            .bareFdatasync:
+            true
+        default: false
+        }
+    }
+}
+
+/// What a row compares.
+enum Measure: Sendable {
+    /// Operations a second: more is better.
+    case rate
+    /// Microseconds at the 99th percentile, from the intended start: less is better.
+    case p99
+    /// Wall milliseconds: less is better.
+    case milliseconds
+    /// Operations are bytes; megabytes a second: more is better. 0: it did not come to an end.
+    case megabytes
+
+    /// True when less is better.
+    var isLowerBetter: Bool { self == .p99 || self == .milliseconds }
 }
 
 /// Workloads over one store.
@@ -83,41 +162,8 @@ enum Family: CaseIterable, Sendable {
     case plain
     case disk
     case chat
-}
-
-/// How large the workloads are.
-struct Scale: Sendable {
-    /// For results.
-    let name: String
-    /// Keys of the plain rows.
-    let keys: Int
-    /// Look-ups.
-    let reads: Int
-    /// Seeks, each with 50 steps.
-    let seeks: Int
-    /// Conversations that messages go to.
-    let conversations: Int
-    /// Messages there before the chat rows.
-    let messages: Int
-    /// Messages of an append row at most.
-    let appendsMax: Int
-    /// Seconds of an append row at most.
-    let appendSeconds: Double
-    /// Pages read.
-    let pages: Int
-    /// Interleaved runs; the median counts.
-    let runs: Int
-
-    /// Whether it works at all: for tests.
-    static let smoke = Scale(
-        name: "smoke", keys: 500, reads: 200, seeks: 20, conversations: 20, messages: 300,
-        appendsMax: 100, appendSeconds: 10, pages: 20, runs: 1)
-    /// A few minutes.
-    static let quick = Scale(
-        name: "quick", keys: 1_000_000, reads: 300_000, seeks: 30_000, conversations: 10_000,
-        messages: 200_000, appendsMax: .max, appendSeconds: 4, pages: 40_000, runs: 1)
-    /// Ten times the data, three runs.
-    static let full = Scale(
-        name: "full", keys: 10_000_000, reads: 2_000_000, seeks: 200_000, conversations: 10_000,
-        messages: 2_000_000, appendsMax: .max, appendSeconds: 20, pages: 300_000, runs: 3)
+    case cold
+    case expiry
+    case restart
+    case tables
 }
