@@ -205,7 +205,7 @@ final class ApplyLoop: @unchecked Sendable {
         }
         outlets.applied(applied.keys.sorted().map { ($0, applied[$0] ?? 0) })
         store.cutIfNeeded(nowMs: Self.moment(clock).nowMs)
-        meters.isBehind.store(store.isBehind, ordering: .relaxed)
+        meters.note(pressure: store.pressure)
     }
 
     private func apply(_ decided: DecidedEntry) throws {
@@ -373,7 +373,7 @@ final class ApplyLoop: @unchecked Sendable {
         store.cutIfNeeded(nowMs: moment.nowMs)
         compactErased(moment.nowMs)
         // While new commands are refused nothing is applied: only here it is seen that it is over.
-        meters.isBehind.store(store.isBehind, ordering: .relaxed)
+        meters.note(pressure: store.pressure)
         sampleStamps()
         let led = shards.all.filter { leadership.leads($0) }.compactMap { marks.newest(of: $0) }
         if !led.isEmpty { outlets.tellMarks(led) }

@@ -390,9 +390,7 @@ package final class ChatNode: NodePort {
 
     /// Queues a proposal; false when the queue is full or the node cannot take more.
     func enqueue(_ proposal: Proposal) -> Bool {
-        if meters.isStopping.load(ordering: .relaxed) || meters.isBehind.load(ordering: .relaxed) {
-            return false
-        }
+        if meters.isStopping.load(ordering: .relaxed) || !meters.admits() { return false }
         let bytes = proposal.command.count
         let waiting = waitingBytes.add(bytes, ordering: .relaxed).newValue
         if waiting <= NodeLimits.proposalBytesMax, consensusBox.put(.proposal(proposal)) {

@@ -70,8 +70,13 @@ package final class NodeMeters: Sendable {
     package let peerFramesDropped = Atomic<UInt64>(0)
     /// Bytes of frames of other nodes that wait for the consensus lane.
     let peerBytesWaiting = Atomic<Int>(0)
-    /// True while writes come faster than tables.
-    let isBehind = Atomic<Bool>(false)
+    /// How many of 1,024 new commands are refused, since writes come faster than tables.
+    package let refusedShare = Atomic<UInt32>(0)
+    /// Commands refused for that reason since the start.
+    package let refusals = Atomic<UInt64>(0)
+    /// The sum of the shares: a command is refused whenever it passes a multiple of 1,024, so that
+    /// the refusals lie evenly among the commands.
+    private let shareSum = Atomic<UInt32>(0)
     /// True once everything that the log held at the start is applied.
     let isCaughtUp = Atomic<Bool>(false)
     /// True while the cluster counts this node in and it reaches the leaders of all shards.
@@ -85,6 +90,20 @@ package final class NodeMeters: Sendable {
     package var isReady: Bool {
         isCaughtUp.load(ordering: .acquiring) && isInTouch.load(ordering: .relaxed)
             && !isHandingOver.load(ordering: .relaxed)
+    }
+
+    /// Whether one more command is taken.
+    func admits() -> Bool {
+        let share = refusedShare.load(ordering: .relaxed)
+        if share == 0 { return true }
+        let (old, new) = shareSum.wrappingAdd(share, ordering: .relaxed)
+        if old &>> 10 == new &>> 10 { return true }
+        refusals.add(1, ordering: .relaxed)
+        return false
+    }
+
+    func note(pressure: Double) {
+        refusedShare.store(UInt32(min(1, max(0, pressure)) * 1_024), ordering: .relaxed)
     }
 
     func logTurn(microseconds: UInt64) {

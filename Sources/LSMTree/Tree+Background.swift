@@ -3,11 +3,8 @@ import Platform
 import SortedTable
 import Synchronization
 
-// Flush, install, compaction: what the two lanes do.
+// Flush and install: what the install lane does.
 extension Tree {
-    /// How long a full disk is waited for before the next try.
-    static let spaceRetry: Duration = .seconds(1)
-
     // MARK: Flush (install lane)
 
     /// Writes the oldest frozen memtable as tables and installs them, and those of an ingest, with
@@ -28,6 +25,8 @@ extension Tree {
         } catch {
             if isWaitedOut(error) {
                 installLane.submit(after: Self.spaceRetry) { [weak self] in self?.flushOldest() }
+                // A merge that stood back for the flush may make room.
+                wakeCompaction()
             } else {
                 fail(TreeError(error))
             }
@@ -54,10 +53,11 @@ extension Tree {
             let source = MemtableSource(part, at: InternalKey.sequenceMax)
             var cursor = MergeCursor([source], at: InternalKey.sequenceMax)
             var rewriter = Rewriter(
-                options: options.keyspaces[place], horizon: expiryHorizon, older: older,
-                mustStop: { [self] in isStopping })
+                options: options.keyspaces[place], horizon: expiryHorizon, older: older)
             do throws(TableError) {
-                guard try rewriter.run(&cursor, output) else {
+                try Rewriter.start(&cursor)
+                while try !rewriter.run(&cursor, output, bytes: options.sliceBytes) {
+                    guard isStopping else { continue }
                     output.discard()
                     Self.discard(tables, store)
                     return nil
@@ -119,7 +119,7 @@ extension Tree {
     }
 
     /// The last sequence that is in tables.
-    private func installedSequence(_ view: View) -> SequenceNumber {
+    func installedSequence(_ view: View) -> SequenceNumber {
         (view.frozen.last?.memtable ?? view.active).firstSequence - 1
     }
 
@@ -189,76 +189,6 @@ extension Tree {
         return edits
     }
 
-    // MARK: Compaction (compaction lane)
-
-    /// Has the compaction lane look for work.
-    func wakeCompaction() {
-        let mustSubmit = state.withLock { state in
-            if state.failure != nil || state.isClosed { return false }
-            if state.isCompacting {
-                state.mustLook = true
-                return false
-            }
-            state.isCompacting = true
-            return true
-        }
-        if mustSubmit { compactionLane.submit { [weak self] in self?.compactOnce() } }
-    }
-
-    /// Picks and carries out one compaction; the install lane takes it from there.
-    func compactOnce() {
-        guard let (plan, levels) = pickCompaction() else { return wakeWaiters() }
-        let run = CompactionRun(
-            plan: plan, levels: levels, store: store, horizon: expiryHorizon,
-            mustStop: { [weak self] in self?.isStopping ?? true })
-        do throws(TableError) {
-            guard let result = try run.run() else { return }
-            installLane.submit { [weak self] in self?.finishCompaction(plan, result) }
-        } catch {
-            if isWaitedOut(error) {
-                compactionLane.submit(after: Self.spaceRetry) { [weak self] in self?.compactOnce() }
-            } else {
-                fail(TreeError(error))
-            }
-        }
-    }
-
-    private func pickCompaction() -> (CompactionPlan, KeyspaceLevels)? {
-        let picker = CompactionPicker(options: options, horizon: expiryHorizon)
-        while true {
-            let (view, requests) = state.withLock { state in
-                state.mustLook = false
-                return (state.view, state.requests)
-            }
-            let shapes = view.keyspaces.map(\.shape)
-            let open = requests.filter { !picker.isDone($0, shapes[$0.keyspace]) }
-            if let plan = picker.pick(shapes, requests: open) {
-                dropRequests(requests.count, keeping: open)
-                return (plan, view.keyspaces[plan.keyspace])
-            }
-            dropRequests(requests.count, keeping: [])
-            let isDone = state.withLock { state in
-                if state.mustLook && state.failure == nil && !state.isClosed { return false }
-                state.isCompacting = false
-                state.mustLook = false
-                return true
-            }
-            if isDone { return nil }
-        }
-    }
-
-    private func dropRequests(_ count: Int, keeping open: [CompactionRequest]) {
-        state.withLock { $0.requests.replaceSubrange(..<count, with: open) }
-    }
-
-    /// On the install lane: installs and lets the compaction lane look again.
-    private func finishCompaction(_ plan: CompactionPlan, _ result: CompactionRun.Result) {
-        guard install(remove: result.remove, add: result.add) else { return wakeWaiters() }
-        noteSpace(isShort: false)
-        state.withLock { $0.counters.count(plan, result) }
-        compactionLane.submit { [weak self] in self?.compactOnce() }
-    }
-
     // MARK: Failure
 
     /// True when the tree fails or closes.
@@ -268,7 +198,7 @@ extension Tree {
 
     /// A full disk while table data was written is no failure: nothing was promised yet, what was
     /// written is removed, and space may come back. A failed sync is, whatever it says.
-    private func isWaitedOut(_ error: TableError) -> Bool {
+    func isWaitedOut(_ error: TableError) -> Bool {
         guard case .disk(let error) = error, error.reason == .noSpace,
             !error.operation.contains("sync")
         else { return false }
@@ -276,7 +206,7 @@ extension Tree {
         return true
     }
 
-    private func noteSpace(isShort: Bool) {
+    func noteSpace(isShort: Bool) {
         state.withLock { $0.isOutOfSpace = isShort }
     }
 

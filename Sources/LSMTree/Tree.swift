@@ -25,6 +25,8 @@ package final class Tree: Sendable {
         var requests: [CompactionRequest] = []
         /// From picking until installed.
         var isCompacting = false
+        /// The compaction under way stands back until a flush is done.
+        var isParked = false
         /// Something changed since the compaction lane last looked.
         var mustLook = false
         var failure: TreeError?
@@ -51,6 +53,7 @@ package final class Tree: Sendable {
     let manifest: Manifest
     let installLane: any Lane
     let compactionLane: any Lane
+    let compactor = Compactor()
     let onFailure: @Sendable (TreeError) -> Void
     /// All rows up to here are in the memtables or tables, and visible; those of an ingest as soon
     /// as it is installed.
@@ -82,7 +85,8 @@ package final class Tree: Sendable {
             State(view: view, installedState: recovered.state, compactionDebt: debt))
     }
 
-    var options: TreeOptions { context.options }
+    /// As it was opened.
+    package var options: TreeOptions { context.options }
     var places: KeyspacePlaces { context.places }
 
     // MARK: Writing
@@ -121,8 +125,10 @@ package final class Tree: Sendable {
     /// Tables in the fullest level 0, those of one ingest counted once. Reads visit each of them:
     /// when there are many more than `levelZeroTables` of the options, writes come faster than
     /// compaction and the owner should refuse some.
-    package var levelZeroTables: Int {
-        state.withLock { $0.view.keyspaces.map(\.levelZeroRuns).max() ?? 0 }
+    package var levelZeroTables: Int { state.withLock { levelZeroTables($0) } }
+
+    func levelZeroTables(_ state: State) -> Int {
+        state.view.keyspaces.map(\.levelZeroRuns).max() ?? 0
     }
 
     /// Freezes all keyspaces at this batch boundary. In the background the rows become tables, and
@@ -258,6 +264,7 @@ package final class Tree: Sendable {
         guard isFirst else { return }
         store.graveyard.close()
         compactionLane.stop()
+        compactor.discard()
         if !isFlushing { installLane.stop() }
         manifest.close()
         wakeWaiters()

@@ -14,16 +14,24 @@ package struct TreeOptions: Sendable {
     package var blockBytes = 8 << 10
     /// Bits of filter per key.
     package var filterBitsPerKey = 10
-    /// Compaction cuts its outputs near this size.
+    /// Compaction cuts its outputs near this size; larger when there would be too many of them.
     package var tableBytes = 16 << 20
+    /// Tables that may be open: table sizes grow with the data so that there are fewer.
+    package var tablesMax = 2_000
     /// Tables in level 0 of a keyspace that make a compaction due.
     package var levelZeroTables = 4
-    /// Bytes that the first sorted level may hold before the tree grows a level.
+    /// Bytes that the first sorted level may hold before the tree grows a level. At least as many
+    /// as `levelZeroTables` memtables.
     package var levelBaseBytes: UInt64 = 64 << 20
     /// How many times larger each level is than the one above it.
     package var levelFanOut: UInt64 = 10
     /// An output is cut when it overlaps this many `tableBytes` of the level below its own.
     package var grandparentTables = 10
+    /// Compaction looks after so many bytes whether something else is more urgent.
+    package var sliceBytes = 1 << 20
+    /// Bytes per second that compaction reads, and writes, while nothing is urgent; the more work
+    /// is due the faster it goes, up to the disk's speed. 0: always at the disk's speed.
+    package var compactionBytesPerSecond = 0
     /// A manifest is rewritten when its edits pass this size.
     package var manifestBytes: UInt64 = 4 << 20
     /// Rows are written through lz4 from level 2 down. False keeps every level raw.

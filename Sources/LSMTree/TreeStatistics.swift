@@ -11,6 +11,8 @@ package struct TreeCounters: Equatable, Sendable {
     package var moves: UInt64 = 0
     /// Tables dropped unread.
     package var drops: UInt64 = 0
+    /// Times that a merge stood back for a flush or for level 0.
+    package var yields: UInt64 = 0
     /// Bytes of tables that merges read.
     package var mergeReadBytes: UInt64 = 0
     /// Bytes of tables that merges wrote.
@@ -19,7 +21,7 @@ package struct TreeCounters: Equatable, Sendable {
     mutating func count(_ plan: CompactionPlan, _ result: CompactionRun.Result) {
         switch plan.work {
         case .move: moves += 1
-        case .drop: drops += 1
+        case .drop: drops += UInt64(plan.inputs.count)
         case .merge:
             merges += 1
             mergeReadBytes += result.remove.reduce(0) { $0 + $1.table.metadata.bytes }
@@ -99,9 +101,18 @@ extension Tree {
 
     /// Bytes of background work that is due: frozen memtables and what compaction must move. The
     /// owner slows down or refuses writes by it; the tree itself never delays anybody. Cheap.
-    package var debt: UInt64 {
-        state.withLock { state in
-            state.view.frozen.reduce(state.compactionDebt) { $0 + UInt64($1.memtable.bytes) }
+    package var debt: UInt64 { state.withLock { dueBytes($0) } }
+
+    /// ``debt`` in terms of what is much: four times what makes compaction go at full speed, or all
+    /// bytes of the tree when that is more. Cheap.
+    package var debtShare: Double {
+        let (due, total) = state.withLock { state in
+            (dueBytes(state), state.view.keyspaces.reduce(0) { $0 + $1.shape.bytes })
         }
+        return Double(due) / Double(max(1, 4 * options.fullPaceDebt, total))
+    }
+
+    func dueBytes(_ state: State) -> UInt64 {
+        state.view.frozen.reduce(state.compactionDebt) { $0 + UInt64($1.memtable.bytes) }
     }
 }

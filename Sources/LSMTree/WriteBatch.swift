@@ -14,6 +14,8 @@ package struct WriteBatch: Sendable {
     private(set) var bytes: [UInt8] = []
     /// Rows in the batch.
     package private(set) var count = 0
+    /// Range deletes among them.
+    package private(set) var rangeDeletes = 0
 
     /// An empty batch.
     package init() {}
@@ -27,6 +29,7 @@ package struct WriteBatch: Sendable {
     package mutating func removeAll(keepingCapacity: Bool = true) {
         bytes.removeAll(keepingCapacity: keepingCapacity)
         count = 0
+        rangeDeletes = 0
     }
 
     /// Sets `key` to `value`.
@@ -71,6 +74,7 @@ package struct WriteBatch: Sendable {
         guard KeyOrder.compare(lower, upper) < 0 else { return }
         precondition(upper.count <= TreeOptions.keyBytesMax, "key too long")
         begin(.rangeDelete, keyspace, lower)
+        rangeDeletes += 1
         append(upper)
     }
 
@@ -78,6 +82,7 @@ package struct WriteBatch: Sendable {
     package mutating func append(_ other: WriteBatch) {
         bytes.append(contentsOf: other.bytes)
         count += other.count
+        rangeDeletes += other.rangeDeletes
     }
 
     /// The flat form, e.g. for a state hash.

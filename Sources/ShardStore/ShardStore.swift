@@ -55,6 +55,9 @@ package struct ShardStoreOptions: Sendable {
     /// A store that was written to is cut at least this often, so that what is erased leaves the
     /// log: 10 minutes.
     package var dirtyMsMax: UInt64 = 600_000
+    /// A cut is made so soon after a range delete, for then the tables that lie under it can go
+    /// unread: 10 seconds.
+    package var rangeDeleteMsMax: UInt64 = 10_000
     /// Bytes of applied entries above which a cut is made although the memtable has room, so that
     /// the log stays short and a restart quick.
     package var logBytesMax = 256 << 20
@@ -97,6 +100,8 @@ package final class ShardStore: @unchecked Sendable {
     private var positions: [ShardPosition]
     private var places: [GroupID: Int] = [:]
     private var dirtySinceMs: UInt64?
+    private var hasRangeDeletes = false
+    private var rangeDeletedSinceMs: UInt64?
     private var appliedBytes = 0
     /// Shards in which something was erased since the last cut.
     private var erased: Set<ShardID> = []
@@ -236,6 +241,7 @@ package final class ShardStore: @unchecked Sendable {
         precondition(
             index == positions[place].index + 1, "entries of a shard are applied in order")
         tree.apply(batch)
+        if batch.rangeDeletes > 0 { hasRangeDeletes = true }
         positions[place].index = index
         positions[place].term = term
         positions[place].hash = batch.withBytes {
@@ -288,7 +294,10 @@ package final class ShardStore: @unchecked Sendable {
         if tree.memtableBytes > 0 || appliedBytes > 0 {
             if dirtySinceMs == nil { dirtySinceMs = nowMs }
         }
-        let isOld = dirtySinceMs.map { nowMs >= $0 &+ options.dirtyMsMax } ?? false
+        if hasRangeDeletes, rangeDeletedSinceMs == nil { rangeDeletedSinceMs = nowMs }
+        let isOld =
+            dirtySinceMs.map { nowMs >= $0 &+ options.dirtyMsMax } ?? false
+            || rangeDeletedSinceMs.map { nowMs >= $0 &+ options.rangeDeleteMsMax } ?? false
         guard tree.shouldCut || isOld || appliedBytes >= options.logBytesMax else { return }
         cut()
     }
@@ -305,16 +314,11 @@ package final class ShardStore: @unchecked Sendable {
     private func takeCut() -> InstalledCut {
         defer {
             dirtySinceMs = nil
+            (hasRangeDeletes, rangeDeletedSinceMs) = (false, nil)
             appliedBytes = 0
             erased = []
         }
         return InstalledCut(positions: positions, erased: erased)
-    }
-
-    /// True when writes come faster than tables: the owner refuses new commands meanwhile.
-    package var isBehind: Bool {
-        tree.memtableBytes >= 2 * options.tree.memtableBytes
-            || tree.levelZeroTables >= 8 * options.tree.levelZeroTables
     }
 
     // MARK: Consensus lane

@@ -69,11 +69,11 @@ import Testing
             Self.result(.restart, .magpie, operations: 1, seconds: 0.01),
             Self.result(.restart, .rocksdb, operations: 1, seconds: 0.03),
         ]
-        let verdicts = Verdicts(results: results)
+        let verdicts = GoalResults(results: results)
         #expect(verdicts.advantage(.restart) == 3)
         #expect(
             verdicts.of(.restart) == [
-                Verdict(
+                GoalResult(
                     workload: "restart", goal: ">= 1.0x the best peer", reached: "3.0x",
                     isReached: true)
             ])
@@ -86,11 +86,11 @@ import Testing
             Self.result(.chatPage, .rocksdb, operations: 10),
             Self.result(.chatPage, .leveldb, operations: 100),
         ]
-        let verdict = Verdicts(results: results).of(.chatPage).first
+        let verdict = GoalResults(results: results).of(.chatPage).first
         #expect(verdict?.line == "goal >= 2.0x the best peer, reached 1.4x: not reached")
-        let alone = Verdicts(results: [results[0]]).of(.chatPage).first
+        let alone = GoalResults(results: [results[0]]).of(.chatPage).first
         #expect(alone?.line == "goal >= 2.0x the best peer, not measured")
-        #expect(Verdicts(results: [results[1]]).of(.chatPage).isEmpty)
+        #expect(GoalResults(results: [results[1]]).of(.chatPage).isEmpty)
     }
 
     @Test("Several runs show their spread beside the median")

@@ -151,7 +151,8 @@ package final class TreeIngest: @unchecked Sendable {
                 TableOutput(
                     tree.store, tree.options.keyspaces[outputs.count], level: 0,
                     tombstones: tombstones.newestTombstones,
-                    cutter: OutputCutter(tree.options, below: [])))
+                    cutter: OutputCutter(
+                        tree.options, tableBytes: tree.options.tableBytes, below: [])))
         }
     }
 

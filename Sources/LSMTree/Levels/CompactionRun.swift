@@ -1,25 +1,36 @@
 import SortedTable
 
-/// Carries out a plan up to the point where the manifest must say so.
-struct CompactionRun {
-    let plan: CompactionPlan
-    /// The keyspace's tables when the plan was made. Until it is installed only level 0 can change,
-    /// by tables that are newer wherever they overlap.
-    let levels: KeyspaceLevels
-    let store: TableStore
-    let horizon: UInt64
-    let mustStop: @Sendable () -> Bool
-
+/// Carries out a plan, slice by slice, up to the point where the manifest must say so. Confined to
+/// the compaction lane.
+final class CompactionRun {
     /// What installs the result.
     struct Result: Sendable {
         var remove: [(level: Int, table: TableHandle)]
         var add: [(level: Int, table: TableHandle)]
     }
 
-    /// Tables of the result are synced, their directory as well. Nil when told to stop.
-    func run() throws(TableError) -> Result? {
-        let inputs = handles(plan.inputLevel, plan.inputs)
-        let outputs = handles(plan.outputLevel, plan.outputs)
+    let plan: CompactionPlan
+    private let inputs: [TableHandle]
+    private let outputs: [TableHandle]
+    private let rewrite: Rewrite?
+
+    /// - Parameter levels: the keyspace's tables when the plan was made. What changes meanwhile is
+    ///   level 0, by tables that are newer wherever they overlap, and, when this gives way to a
+    ///   compaction of level 0, that one's output level: see ``CompactionPlan/stands(beside:)``.
+    init(
+        _ plan: CompactionPlan, _ levels: KeyspaceLevels, _ store: TableStore, horizon: UInt64
+    ) {
+        self.plan = plan
+        inputs = Self.handles(levels, plan.inputLevel, plan.inputs)
+        outputs = Self.handles(levels, plan.outputLevel, plan.outputs)
+        rewrite =
+            plan.work == .merge
+            ? Rewrite(plan, levels, inputs, outputs, store, horizon: horizon) : nil
+    }
+
+    /// Works through about `bytes` of rows. The answer comes with the last of them: its tables are
+    /// synced, their directory as well.
+    func step(bytes: Int) throws(TableError) -> Result? {
         let removed =
             inputs.map { (level: plan.inputLevel, table: $0) }
             + outputs.map { (level: plan.outputLevel, table: $0) }
@@ -29,24 +40,40 @@ struct CompactionRun {
         case .move:
             return Result(remove: removed, add: inputs.map { (plan.outputLevel, $0) })
         case .merge:
-            guard let tables = try merge(inputs, outputs) else { return nil }
+            guard let tables = try rewrite?.step(bytes: bytes) else { return nil }
             return Result(remove: removed, add: tables.map { (plan.outputLevel, $0) })
         }
     }
 
-    private func handles(_ level: Int, _ tables: [TableMetadata]) -> [TableHandle] {
+    /// Removes what was written.
+    func discard() { rewrite?.discard() }
+
+    private static func handles(
+        _ levels: KeyspaceLevels, _ level: Int, _ tables: [TableMetadata]
+    ) -> [TableHandle] {
         let wanted = Set(tables.map(\.fileID))
         let found = levels.levels[level].filter { wanted.contains($0.metadata.fileID) }
         precondition(found.count == wanted.count, "a plan's inputs stay until it is installed")
         return found
     }
+}
 
-    private func merge(
-        _ inputs: [TableHandle], _ outputs: [TableHandle]
-    ) throws(TableError) -> [TableHandle]? {
+/// A merge of tables into new ones, which can be left and taken up again.
+private final class Rewrite {
+    private let store: TableStore
+    private let output: TableOutput
+    private var cursor: MergeCursor
+    private var rewriter: Rewriter
+    private var isStarted = false
+
+    init(
+        _ plan: CompactionPlan, _ levels: KeyspaceLevels, _ inputs: [TableHandle],
+        _ outputs: [TableHandle], _ store: TableStore, horizon: UInt64
+    ) {
+        self.store = store
         var sources: [MergeSource] = []
         if plan.inputLevel == 0 {
-            sources += inputs.map { TableSource($0) }
+            sources += Self.runs(inputs)
         } else {
             sources.append(LevelSource(inputs, tombstones: Self.tombstones(of: inputs)))
         }
@@ -59,24 +86,42 @@ struct CompactionRun {
             older.mayHold($0)
         }
         let next = plan.outputLevel + 1
-        let below = next < TreeOptions.levelCount ? levels.levels[next].map(\.metadata) : []
-        let output = TableOutput(
+        let below = next < TreeOptions.levelCount ? levels.shape.levels[next] : []
+        output = TableOutput(
             store, keyspace, level: plan.outputLevel, tombstones: kept ?? [],
-            cutter: OutputCutter(store.options, below: below))
-        var cursor = MergeCursor(sources, at: InternalKey.sequenceMax)
-        var rewriter = Rewriter(
-            options: keyspace, horizon: horizon, older: older, mustStop: mustStop)
-        do throws(TableError) {
-            guard try rewriter.run(&cursor, output) else {
-                output.discard()
-                return nil
+            cutter: OutputCutter(store.options, tableBytes: plan.tableBytes, below: below))
+        cursor = MergeCursor(sources, at: InternalKey.sequenceMax)
+        rewriter = Rewriter(options: keyspace, horizon: horizon, older: older)
+    }
+
+    /// The new tables once all rows went through.
+    func step(bytes: Int) throws(TableError) -> [TableHandle]? {
+        if !isStarted { try Rewriter.start(&cursor) }
+        isStarted = true
+        guard try rewriter.run(&cursor, output, bytes: bytes) else { return nil }
+        if !output.tables.isEmpty { try store.syncDirectory() }
+        return output.tables
+    }
+
+    func discard() { output.discard() }
+
+    /// One source for each run of level 0: a flushed table, or all tables of an ingest, which are
+    /// disjoint and share their highest sequence.
+    private static func runs(_ tables: [TableHandle]) -> [MergeSource] {
+        var sources: [MergeSource] = []
+        var rest = tables[...]
+        while let first = rest.first {
+            let sequence = first.metadata.properties.maxSequence
+            let run = rest.prefix { $0.metadata.properties.maxSequence == sequence }
+            rest = rest.dropFirst(run.count)
+            if run.count == 1 {
+                sources.append(TableSource(first))
+                continue
             }
-            if !output.tables.isEmpty { try store.syncDirectory() }
-            return output.tables
-        } catch {
-            output.discard()
-            throw error
+            let sorted = run.sorted { KeyOrder.less($0.metadata.smallest, $1.metadata.smallest) }
+            sources.append(LevelSource(sorted, tombstones: tombstones(of: sorted)))
         }
+        return sources
     }
 
     private static func tombstones(of tables: [TableHandle]) -> RangeTombstoneSet? {

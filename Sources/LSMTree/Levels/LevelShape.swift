@@ -1,26 +1,81 @@
 import SortedTable
 
 /// One keyspace's levels as values: what compaction picking looks at.
+///
+/// A tree has up to some thousand tables and is asked after every change: questions about a sorted
+/// level are binary searches, and sizes are kept.
 struct LevelShape: Sendable, Equatable {
     /// Level 0: newest first. Below: ascending and disjoint.
-    var levels: [[TableMetadata]]
+    private(set) var levels: [[TableMetadata]]
+    private var sizes: [UInt64]
 
     static let last = TreeOptions.levelCount - 1
 
-    /// Bytes of all tables of a level.
-    func bytes(_ level: Int) -> UInt64 {
-        levels[level].reduce(0) { $0 + $1.bytes }
+    /// No tables.
+    init() {
+        levels = Array(repeating: [], count: TreeOptions.levelCount)
+        sizes = Array(repeating: 0, count: TreeOptions.levelCount)
     }
+
+    init(levels: [[TableMetadata]]) {
+        self.init()
+        for (level, tables) in levels.enumerated() { set(level, tables) }
+    }
+
+    /// Changes what a level holds.
+    mutating func set(_ level: Int, _ tables: [TableMetadata]) {
+        sizes[level] = tables.reduce(0) { $0 + $1.bytes }
+        levels[level] = tables
+    }
+
+    /// Bytes of all tables of a level.
+    func bytes(_ level: Int) -> UInt64 { sizes[level] }
+
+    /// Bytes of all tables.
+    var bytes: UInt64 { sizes.reduce(0, +) }
+
+    /// How many tables there are.
+    var tableCount: Int { levels.reduce(0) { $0 + $1.count } }
 
     /// The tables of a level that may concern keys of `span`.
     func tables(_ level: Int, overlapping span: KeySpan) -> [TableMetadata] {
-        levels[level].filter { span.overlaps($0) }
+        if level == 0 { return levels[0].filter { span.overlaps($0) } }
+        return Array(levels[level][range(level, overlapping: span)])
+    }
+
+    /// Bytes of the tables of a sorted level that may concern keys of `span`.
+    func bytes(_ level: Int, overlapping span: KeySpan) -> UInt64 {
+        range(level, overlapping: span).reduce(0) { $0 + levels[level][$1].bytes }
     }
 
     /// True when a table below `level` may hold rows that `table`, which stands there, hides.
     func hasDeeper(than level: Int, overlapping table: TableMetadata) -> Bool {
-        guard let span = KeySpan([table]) else { return false }
-        return levels[(level + 1)...].contains { $0.contains { span.overlaps($0) } }
+        let span = KeySpan(table)
+        return levels.indices.dropFirst(level + 1).contains { deeper in
+            !range(deeper, overlapping: span).isEmpty
+        }
+    }
+
+    /// In a sorted level: the first table that starts at or after `key`.
+    func firstIndex(_ level: Int, startingAtOrAfter key: [UInt8]) -> Int {
+        search(level) { KeyOrder.less($0.smallest, key) }
+    }
+
+    private func range(_ level: Int, overlapping span: KeySpan) -> Range<Int> {
+        let first = search(level) { $0.endsBefore(span.lower) }
+        let end = search(level) { !span.endsBefore($0) }
+        return first..<max(first, end)
+    }
+
+    /// The number of tables at the head of a sorted level of which `isBefore` is true.
+    private func search(_ level: Int, _ isBefore: (borrowing TableMetadata) -> Bool) -> Int {
+        var low = 0
+        var high = levels[level].count
+        while low < high {
+            let middle = (low + high) / 2
+            if isBefore(levels[level][middle]) { low = middle + 1 } else { high = middle }
+        }
+        return low
     }
 }
 

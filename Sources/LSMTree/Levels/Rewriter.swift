@@ -15,20 +15,23 @@ struct Rewriter {
     let horizon: UInt64
     /// Everything that may be older than the rows.
     var older: OlderTables
-    /// Asked now and then; true ends the work.
-    let mustStop: () -> Bool
 
-    /// Copies all rows from the first on; false when it was told to stop.
-    mutating func run(
-        _ cursor: inout MergeCursor, _ output: TableOutput
-    ) throws(TableError) -> Bool {
+    /// Moves `cursor` to the first row.
+    static func start(_ cursor: inout MergeCursor) throws(TableError) {
         let first = InternalKey.makeSeek(userKey: [])
         try first.withRaw { raw throws(TableError) in try cursor.seek(raw) }
-        var count = 0
+    }
+
+    /// Copies rows from where `cursor` stands. False after about `bytes` of them, to be called
+    /// again; true when the last has gone through and the tables are finished.
+    mutating func run(
+        _ cursor: inout MergeCursor, _ output: TableOutput, bytes: Int
+    ) throws(TableError) -> Bool {
+        var left = bytes
         while cursor.isValid {
-            count &+= 1
-            if count & 1023 == 0, mustStop() { return false }
+            if left <= 0 { return false }
             let row = cursor.top
+            left &-= row.internalKey.count &+ row.value.count
             if row.isDelete {
                 if older.mayHold(row.userKey) { try output.add(row.internalKey, row.value) }
             } else if options.isExpiring, isExpired(row.value) {

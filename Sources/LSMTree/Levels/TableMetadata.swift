@@ -68,10 +68,15 @@ struct KeySpan: Sendable, Equatable {
     /// The span of `tables`, or nil when there are none.
     init?(_ tables: [TableMetadata]) {
         guard let first = tables.first else { return nil }
-        lower = first.smallest
-        upper = first.largest
-        isUpperExclusive = first.isLargestExclusive
+        self.init(first)
         for table in tables.dropFirst() { form(table) }
+    }
+
+    /// The span of one table.
+    init(_ table: TableMetadata) {
+        lower = table.smallest
+        upper = table.largest
+        isUpperExclusive = table.isLargestExclusive
     }
 
     private mutating func form(_ table: TableMetadata) {
@@ -87,8 +92,21 @@ struct KeySpan: Sendable, Equatable {
 
     /// True when the table may concern a key of the span.
     func overlaps(_ table: TableMetadata) -> Bool {
-        if table.endsBefore(lower) { return false }
-        let order = KeyOrder.compare(table.smallest, upper)
-        return order < 0 || (order == 0 && !isUpperExclusive)
+        !table.endsBefore(lower) && !endsBefore(table)
+    }
+
+    /// True when no key of the span is at or after the start of `table`.
+    func endsBefore(_ table: TableMetadata) -> Bool {
+        endsBefore(table.smallest)
+    }
+
+    /// True when both may concern one key.
+    func overlaps(_ other: KeySpan) -> Bool {
+        !other.endsBefore(lower) && !endsBefore(other.lower)
+    }
+
+    private func endsBefore(_ key: [UInt8]) -> Bool {
+        let order = KeyOrder.compare(upper, key)
+        return order < 0 || (order == 0 && isUpperExclusive)
     }
 }

@@ -112,10 +112,12 @@ final class OutputCutter {
     private var burden: UInt64 = 0
     private var hasRow = false
 
-    /// - Parameter below: the tables of the level under the output, ascending.
-    init(_ options: TreeOptions, below: [TableMetadata]) {
-        tableBytes = options.tableBytes
-        burdenMax = UInt64(options.grandparentTables * options.tableBytes)
+    /// - Parameters:
+    ///   - tableBytes: the size limit.
+    ///   - below: the tables of the level under the output, ascending.
+    init(_ options: TreeOptions, tableBytes: Int, below: [TableMetadata]) {
+        self.tableBytes = tableBytes
+        burdenMax = UInt64(options.grandparentTables * tableBytes)
         self.below = below
     }
 

@@ -6,6 +6,11 @@ struct KeyspaceLevels: Sendable {
     private(set) var levels: [[TableHandle]]
     /// Range tombstones of each level below 0, over all its tables; nil when there are none.
     private(set) var tombstones: [RangeTombstoneSet?]
+    /// The metadata alone, for picking.
+    private(set) var shape = LevelShape()
+    /// Sorted runs in level 0: a key is in at most one of the tables that an ingest brought, and
+    /// those share their highest sequence, which no two flushed tables do.
+    private(set) var levelZeroRuns = 0
 
     init() {
         levels = Array(repeating: [], count: TreeOptions.levelCount)
@@ -13,18 +18,6 @@ struct KeyspaceLevels: Sendable {
     }
 
     var isEmpty: Bool { levels.allSatisfy(\.isEmpty) }
-
-    /// The metadata alone, for picking.
-    var shape: LevelShape { LevelShape(levels: levels.map { $0.map(\.metadata) }) }
-
-    /// Sorted runs in level 0: a key is in at most one of the tables that an ingest brought, and
-    /// those share their highest sequence, which no two flushed tables do.
-    var levelZeroRuns: Int {
-        let tables = levels[0].map(\.metadata.properties.maxSequence)
-        return zip(tables, tables.dropFirst()).reduce(min(1, tables.count)) { count, pair in
-            pair.0 == pair.1 ? count : count + 1
-        }
-    }
 
     /// Removes and adds tables and brings every level into order.
     mutating func apply(remove: Set<UInt64>, add: [(level: Int, table: TableHandle)]) {
@@ -37,6 +30,7 @@ struct KeyspaceLevels: Sendable {
                 levels[level].filter { !remove.contains($0.metadata.fileID) } + additions
             sort(level)
             if level > 0 { tombstones[level] = Self.concatenate(levels[level]) }
+            noteChange(level)
         }
     }
 
@@ -45,6 +39,7 @@ struct KeyspaceLevels: Sendable {
         for item in add { levels[item.level].append(item.table) }
         for level in levels.indices {
             sort(level)
+            noteChange(level)
             if level == 0 { continue }
             for (left, right) in zip(levels[level], levels[level].dropFirst())
             where !left.metadata.endsBefore(right.metadata.smallest) {
@@ -53,6 +48,15 @@ struct KeyspaceLevels: Sendable {
             tombstones[level] = Self.concatenate(levels[level])
         }
         return nil
+    }
+
+    private mutating func noteChange(_ level: Int) {
+        shape.set(level, levels[level].map(\.metadata))
+        if level > 0 { return }
+        let tables = levels[0].map(\.metadata.properties.maxSequence)
+        levelZeroRuns = zip(tables, tables.dropFirst()).reduce(min(1, tables.count)) { sum, pair in
+            pair.0 == pair.1 ? sum : sum + 1
+        }
     }
 
     private mutating func sort(_ level: Int) {
