@@ -76,6 +76,7 @@ let package = Package(
         .executable(name: "magpie-bench", targets: ["MagpieBench"]),
         .executable(name: "magpie-sim", targets: ["MagpieSim"]),
         .library(name: "MagpieClient", targets: ["MagpieClient"]),
+        .library(name: "MagpieFuzz", type: .static, targets: ["Fuzz"]),
     ],
     traits: [
         .trait(
@@ -189,6 +190,12 @@ let package = Package(
                 "Bytes", "Platform", "RaftCore", "ChatModel", "Secrets", "FanOut", "LSMTree",
                 "Replication", "ShardStore", "ChatEngine", "Session", "ChatNode",
             ], path: "Tests/Simulation"),
+        library(
+            "Fuzz",
+            [
+                "Bytes", "Platform", "RaftCore", "RecordLog", "SortedTable", "LSMTree",
+                "Replication", "ShardStore",
+            ], path: "Tests/Fuzz"),
         tests(
             "Simulation",
             ["Bytes", "Platform", "ChatModel", "Replication", "Session", "ChatNode"]),
@@ -215,7 +222,10 @@ let package = Package(
         tests("WebSocketCodec", ["Bytes", nioCore]),
         tests(
             "ShardStore",
-            ["Bytes", "Platform", "RaftCore", "RecordLog", "Replication", "LSMTree", "Simulation"],
+            [
+                "Bytes", "Platform", "RaftCore", "RecordLog", "SortedTable", "Replication",
+                "LSMTree", "Simulation", "Fuzz",
+            ],
             copies: ["Golden"]),
         tests(
             "ChatEngine", ["Bytes", "Platform", "ChatModel", "LSMTree", "Simulation"],

@@ -47,8 +47,9 @@ struct SegmentHeader: Equatable {
         } catch {
             return nil
         }
-        // The id of a chain only falls towards its start.
-        guard segment > previous, first <= segment else { return nil }
+        // The id of a chain only falls towards its start, and a segment has a header at least.
+        guard segment > previous, first <= segment, (previous == 0) == (previousEnd == 0)
+        else { return nil }
     }
 
     init(segment: UInt64, previous: UInt64, previousEnd: UInt64, first: UInt64) {

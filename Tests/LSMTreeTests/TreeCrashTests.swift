@@ -19,12 +19,15 @@ import Testing
         let count = clean.operations
         #expect(count > 200, "the script is long enough to mean something")
         var index = script % Self.stride
+        var crashes = 0
+        defer { Trust.report(crashes, "simulated crashes") }
         while index < count {
             let all = CrashPlan.Moment.allCases
             for moment in isLong ? all : [all[index % all.count]] {
                 let plan = CrashPlan(
                     index: index, moment: moment, seed: UInt64(index * 31 + script))
                 try CrashScript(seed: UInt64(script)).check(plan)
+                crashes += 1
             }
             index += Self.stride
         }

@@ -10,6 +10,11 @@ import Synchronization
 /// True in the long run: more seeds, every crash point.
 let isLong = ProcessInfo.processInfo.environment["MAGPIE_LONG"] == "1"
 
+/// Says how much was done, in lines that `Tools/trust` adds up.
+enum Trust {
+    static func report(_ count: Int, _ what: String) { print("trust: \(count) \(what)") }
+}
+
 /// The tree's dumb twin: a dictionary per keyspace, sorted when asked.
 struct Model: Equatable {
     var rows: [[[UInt8]: [UInt8]]]
@@ -66,6 +71,7 @@ final class FailureBox: Sendable {
     private let errors = Mutex<[TreeError]>([])
     var all: [TreeError] { errors.withLock { $0 } }
     func add(_ error: TreeError) { errors.withLock { $0.append(error) } }
+    func clear() { errors.withLock { $0 = [] } }
 }
 
 /// States of cuts whose installation was announced.

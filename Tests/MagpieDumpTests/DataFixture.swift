@@ -86,6 +86,6 @@ struct DataFixture {
     }
 }
 
-private final class Collected {
+final class Collected {
     var lines: [String] = []
 }

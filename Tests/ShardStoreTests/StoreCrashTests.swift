@@ -24,6 +24,8 @@ private let isLong = ProcessInfo.processInfo.environment["MAGPIE_LONG"] == "1"
         #expect(whole.released > 1, "cuts let segments of the log go")
         let step = isLong ? 1 : 19
         var index = Int(seed) % step
+        var crashes = 0
+        defer { Trust.report(crashes, "simulated crashes") }
         while index < count {
             let all = CrashPlan.Moment.allCases
             for moment in isLong ? all : [all[index % all.count]] {
@@ -33,6 +35,7 @@ private let isLong = ProcessInfo.processInfo.environment["MAGPIE_LONG"] == "1"
                 run.powerOff(plan.seed)
                 try run.life(plan: nil)
                 #expect(run.problems == [], "seed \(seed), \(plan)")
+                crashes += 1
             }
             index += step
         }

@@ -2,6 +2,8 @@
 enum JSON {
     case text(String)
     case number(UInt64)
+    /// Must be finite.
+    case real(Double)
     case flag(Bool)
     case list([JSON])
     case object([(String, JSON)])
@@ -11,6 +13,7 @@ enum JSON {
         switch self {
         case .text(let text): Self.quote(text)
         case .number(let number): "\(number)"
+        case .real(let number): "\(number)"
         case .flag(let flag): flag ? "true" : "false"
         case .list(let items): "[" + items.map(\.line).joined(separator: ",") + "]"
         case .object(let fields):

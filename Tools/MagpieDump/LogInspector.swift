@@ -14,7 +14,7 @@ struct LogInspector {
     let report: Report
 
     /// What the header record of a segment says.
-    private struct Header {
+    struct Header {
         var previous: UInt64
         var previousEnd: UInt64
         var first: UInt64
@@ -34,7 +34,7 @@ struct LogInspector {
     }
 
     /// One segment as it was read.
-    private struct Segment {
+    struct Segment {
         let path: String
         let id: UInt64
         var header: Header?
@@ -92,7 +92,7 @@ struct LogInspector {
 
     /// Segments below what the newest living one says was released: they wait to be written anew,
     /// and may be wiped in part. Recovery never looks at them.
-    private func segmentsForReuse(_ paths: [String]) throws -> [String] {
+    func segmentsForReuse(_ paths: [String]) throws -> [String] {
         var floors: [String: UInt64] = [:]
         for path in paths.reversed() {
             let directory = Places.directory(path)
@@ -126,7 +126,7 @@ struct LogInspector {
         return floor
     }
 
-    private func paths(_ path: String) throws -> [String] {
+    func paths(_ path: String) throws -> [String] {
         let paths = try places.segments(path)
         if paths.isEmpty { throw UsageMistake("there is no log segment under \(path)") }
         return paths
@@ -163,7 +163,7 @@ struct LogInspector {
         }
     }
 
-    private func read(
+    func read(
         _ path: String, announces: Bool = true,
         _ visit: (UInt64, UInt8, UnsafeRawBufferPointer) throws -> Void
     ) throws -> Segment {

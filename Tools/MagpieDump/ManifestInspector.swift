@@ -10,7 +10,7 @@ struct ManifestInspector {
     let report: Report
     var keys = KeyText()
 
-    private var tables: TableInspector {
+    var tables: TableInspector {
         TableInspector(places: places, report: report, keys: keys)
     }
 
@@ -119,7 +119,7 @@ struct ManifestInspector {
 
     // MARK: Walks
 
-    private func each(_ path: String, _ body: (String, UInt64, String) throws -> Void) throws {
+    func each(_ path: String, _ body: (String, UInt64, String) throws -> Void) throws {
         var manifests: [(directory: String, id: UInt64)] = []
         try report.guarding(path) { manifests = try places.manifests(path) }
         if manifests.isEmpty, report.problems == 0 {
@@ -132,7 +132,7 @@ struct ManifestInspector {
     }
 
     /// What the manifest adds up to; nil when a record is refused, which is reported.
-    private func shape(
+    func shape(
         _ directory: String, _ id: UInt64, _ manifest: String
     ) throws -> TreeShape? {
         var shape = TreeShape()

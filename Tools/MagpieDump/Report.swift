@@ -50,6 +50,27 @@ final class Report {
             addCorrupt(
                 file: file, offset: position.offset, expected: "a record that makes sense",
                 found: why)
+        } catch TableError.disk(let error) {
+            try add(error)
+        } catch TreeError.disk(let error) {
+            try add(error)
+        } catch LogError.disk(let error) {
+            try add(error)
+        } catch let error as DiskError {
+            try add(error)
+        }
+    }
+}
+
+extension Report {
+    /// A file that is not there, or that the disk can't give, is as good as corrupt; other failures
+    /// are none of the file's.
+    private func add(_ error: DiskError) throws {
+        switch error.reason {
+        case .notFound: addCorrupt(file: error.path, offset: 0, expected: "a file", found: "none")
+        case .inputOutput:
+            addCorrupt(file: error.path, offset: 0, expected: "bytes", found: "a read error")
+        default: throw error
         }
     }
 }

@@ -106,7 +106,8 @@ private final class Rewrite {
     func discard() { output.discard() }
 
     /// One source for each run of level 0: a flushed table, or all tables of an ingest, which are
-    /// disjoint and share their highest sequence.
+    /// disjoint and share their highest sequence. (Tables that a repair found may share it and
+    /// overlap: then each is a run.)
     private static func runs(_ tables: [TableHandle]) -> [MergeSource] {
         var sources: [MergeSource] = []
         var rest = tables[...]
@@ -114,11 +115,14 @@ private final class Rewrite {
             let sequence = first.metadata.properties.maxSequence
             let run = rest.prefix { $0.metadata.properties.maxSequence == sequence }
             rest = rest.dropFirst(run.count)
-            if run.count == 1 {
-                sources.append(TableSource(first))
+            let sorted = run.sorted { KeyOrder.less($0.metadata.smallest, $1.metadata.smallest) }
+            let areDisjoint = zip(sorted, sorted.dropFirst()).allSatisfy { left, right in
+                left.metadata.endsBefore(right.metadata.smallest)
+            }
+            if run.count == 1 || !areDisjoint {
+                sources += run.map { TableSource($0) }
                 continue
             }
-            let sorted = run.sorted { KeyOrder.less($0.metadata.smallest, $1.metadata.smallest) }
             sources.append(LevelSource(sorted, tombstones: tombstones(of: sorted)))
         }
         return sources

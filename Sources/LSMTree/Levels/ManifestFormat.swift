@@ -32,8 +32,8 @@ package import SortedTable
 /// be used. A torn last record is cut (it was never acted on); anything else that is wrong stops
 /// the open with a report.
 ///
-/// Known weaknesses: a manifest whose middle is rotten is not repaired from the tables, though
-/// their properties would allow it; the peers have everything.
+/// Known weaknesses: a manifest whose middle is rotten stops the open. ``TreeRepair`` rebuilds it
+/// by hand; a replica has peers that have everything.
 enum ManifestFormat {
     static let version: UInt8 = 1
     static let openingType: UInt8 = 1

@@ -7,17 +7,15 @@ import Glibc
 struct MagpieDump: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "magpie-dump",
-        abstract: "Looks into Magpie's files without changing them.",
-        discussion: """
-            A PATH is a file or a directory; under a directory everything of the kind is taken.
-            Exit status: 0 clean, 1 corrupt (a line names file and offset), 2 wrong use.
-
-            Examples:
-              magpie-dump sst check ./data
-              magpie-dump sst scan ./data/tree/00000000000000ab.sst --limit 20
-              magpie-dump log verify ./data/log
-              magpie-dump db find 8a6e0804-2bd0-4672-b79d-d97027f9071a ./data
+        abstract: "Looks into Magpie's files. Only `db repair --write` changes any.",
+        discussion: Manual.page(
+            """
+            A PATH is a file or a directory; under a directory everything of the kind is taken, \
+            but nothing in directories named damaged-…, where a node or a repair set files aside. \
+            `magpie-dump help sst scan` explains one command.
             """,
+            examples: "sst check ./data", "sst scan ./data/tree/00000000000000ab.sst --limit 20",
+            "log verify ./data/log", "db find 8a6e0804-2bd0-4672-b79d-d97027f9071a ./data"),
         version: Release.version,
         subcommands: [
             TableCommands.self, LogCommands.self, ManifestCommands.self, TreeCommands.self,
@@ -63,5 +61,19 @@ struct CommonOptions: ParsableArguments {
         let report = Report(isJSON: json) { print($0) }
         try body(Places(), report, KeyText(isHex: hex))
         if report.problems > 0 { throw ExitCode(1) }
+    }
+
+    /// ``inspect(_:)`` for commands about tables.
+    func inspectTables(_ body: (TableInspector) throws -> Void) throws {
+        try inspect { places, report, keys in
+            try body(TableInspector(places: places, report: report, keys: keys))
+        }
+    }
+
+    /// ``inspect(_:)`` for commands about trees.
+    func inspectTrees(_ body: (ManifestInspector) throws -> Void) throws {
+        try inspect { places, report, keys in
+            try body(ManifestInspector(places: places, report: report, keys: keys))
+        }
     }
 }

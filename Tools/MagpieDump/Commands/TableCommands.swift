@@ -4,52 +4,51 @@ import ArgumentParser
 struct TableCommands: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sst", abstract: "Sorted tables.",
-        subcommands: [Check.self, Scan.self, Raw.self, Props.self, Layout.self, Find.self])
+        discussion: Manual.page(
+            """
+            A table holds rows of one keyspace in key order; docs/formats/sorted-table.md draws it.
+            Nothing here needs a manifest: a table says enough of itself to be read alone.
+            """,
+            examples: "sst check ./data", "sst space ./data --by conversation --top 10"),
+        subcommands: [
+            Check.self, Verify.self, Scan.self, Find.self, Raw.self, Layout.self, Props.self,
+            Space.self, Recompress.self,
+        ])
 
     struct Check: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Reads every byte and checks all there is to check.",
-            discussion: "Example: magpie-dump sst check ./data")
+            discussion: Manual.page(
+                """
+                Checksums, that blocks tile the file, the order of keys, separators, that filters \
+                know every key, and that the properties are those of the rows.
+                """,
+                examples: "sst check ./data", "sst check 00000000000000ab.sst --json"))
         @Argument(help: "Table files or directories.") var paths: [String]
         @OptionGroup var common: CommonOptions
 
         func run() throws {
-            try common.inspect { places, report, keys in
-                let inspector = TableInspector(places: places, report: report, keys: keys)
+            try common.inspectTables { inspector in
                 for path in paths { try inspector.check(path) }
             }
         }
     }
 
-    struct Scan: ParsableCommand {
+    struct Verify: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Prints rows in order.",
-            discussion: """
-                Keys on the command line are identifiers (all rows of that user or \
-                conversation) or hexadecimal bytes.
-
-                Example: magpie-dump sst scan 00000000000000ab.sst --from 0005c0ff --limit 50
-                """)
+            abstract: "Checks block checksums and the digest of the whole file: quick.",
+            discussion: Manual.page(
+                """
+                Finds rot, not mistakes of a writer: `sst check` looks at rows too. The digest is \
+                compared with the manifest beside the table when that lists it.
+                """,
+                examples: "sst verify ./data", "sst verify ./data/tree/00000000000000ab.sst"))
         @Argument(help: "Table files or directories.") var paths: [String]
-        @Option(help: "The first user key.") var from: String?
-        @Option(help: "The user key to stop before.") var to: String?
-        @Option(help: "Rows at most, of each path.") var limit: Int?
-        @Flag(help: "Leave out the values.") var keysOnly = false
         @OptionGroup var common: CommonOptions
 
-        func validate() throws {
-            if let limit, limit < 0 { throw ValidationError("--limit is not negative") }
-        }
-
         func run() throws {
-            let lower = try from.map(KeyText.parse)
-            let upper = try to.map(KeyText.parse)
-            try common.inspect { places, report, keys in
-                let inspector = TableInspector(places: places, report: report, keys: keys)
-                for path in paths {
-                    try inspector.scan(
-                        path, from: lower, to: upper, limit: limit ?? .max, showsValues: !keysOnly)
-                }
+            try common.inspectTables { inspector in
+                for path in paths { try inspector.verify(path) }
             }
         }
     }
@@ -57,29 +56,15 @@ struct TableCommands: ParsableCommand {
     struct Raw: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Prints every block and row with its place and parts.",
-            discussion: "Example: magpie-dump sst raw 00000000000000ab.sst")
+            discussion: Manual.page(
+                "The dump that stands beside the golden file, for somebody who writes a reader.",
+                examples: "sst raw 00000000000000ab.sst | less"))
         @Argument(help: "Table files or directories.") var paths: [String]
         @OptionGroup var common: CommonOptions
 
         func run() throws {
-            try common.inspect { places, report, keys in
-                let inspector = TableInspector(places: places, report: report, keys: keys)
+            try common.inspectTables { inspector in
                 for path in paths { try inspector.raw(path) }
-            }
-        }
-    }
-
-    struct Props: ParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Prints what a table says of its rows.",
-            discussion: "Example: magpie-dump sst props ./data --json")
-        @Argument(help: "Table files or directories.") var paths: [String]
-        @OptionGroup var common: CommonOptions
-
-        func run() throws {
-            try common.inspect { places, report, keys in
-                let inspector = TableInspector(places: places, report: report, keys: keys)
-                for path in paths { try inspector.properties(path) }
             }
         }
     }
@@ -87,35 +72,29 @@ struct TableCommands: ParsableCommand {
     struct Layout: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Prints the map of a table's blocks.",
-            discussion: "Example: magpie-dump sst layout 00000000000000ab.sst")
+            discussion: Manual.page(
+                "One line a block: offset, role, bytes, encoding, expanded bytes, rows, bounds.",
+                examples: "sst layout 00000000000000ab.sst"))
         @Argument(help: "Table files or directories.") var paths: [String]
         @OptionGroup var common: CommonOptions
 
         func run() throws {
-            try common.inspect { places, report, keys in
-                let inspector = TableInspector(places: places, report: report, keys: keys)
+            try common.inspectTables { inspector in
                 for path in paths { try inspector.layout(path) }
             }
         }
     }
 
-    struct Find: ParsableCommand {
+    struct Props: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Prints all versions of the keys that start with KEY.",
-            discussion: """
-                KEY is an identifier (all rows of that user or conversation) or hexadecimal bytes.
-
-                Example: magpie-dump sst find 8a6e0804-2bd0-4672-b79d-d97027f9071a ./data
-                """)
-        @Argument(help: "An identifier or hexadecimal bytes.") var key: String
+            abstract: "Prints what a table says of its rows.",
+            discussion: Manual.page(examples: "sst props ./data --json"))
         @Argument(help: "Table files or directories.") var paths: [String]
         @OptionGroup var common: CommonOptions
 
         func run() throws {
-            let prefix = try KeyText.parse(key)
-            try common.inspect { places, report, keys in
-                let inspector = TableInspector(places: places, report: report, keys: keys)
-                for path in paths { try inspector.find(prefix, path) }
+            try common.inspectTables { inspector in
+                for path in paths { try inspector.properties(path) }
             }
         }
     }
