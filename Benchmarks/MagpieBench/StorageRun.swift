@@ -22,21 +22,27 @@ struct StorageRun {
         self.directory = directory
         self.bodies = bodies
         self.seed = seed
-        let weights = Self.weights(workloads, engines: engines.count, scale)
+        let weights = Self.weights(workloads, engines, scale)
         progress = Progress(weights: weights, isQuiet: isQuiet)
     }
 
     /// About how many seconds each row takes, in the order of ``perform()``; a family's first row
     /// takes the loading of its data too.
-    static func weights(_ workloads: [Workload], engines: Int, _ scale: Scale) -> [Double] {
+    static func weights(
+        _ workloads: [Workload], _ engines: [EngineKind], _ scale: Scale
+    ) -> [Double] {
         let once = Family.allCases.flatMap { family in
-            let wanted = workloads.filter { $0.family == family }
-            var own = wanted.map { scale.seconds($0) }
-            if !own.isEmpty { own[0] += scale.loadSeconds(family) }
-            if family == .plain, let first = wanted.first, first != .fillrandom {
-                own[0] += scale.seconds(.fillrandom)
+            let all = workloads.filter { $0.family == family }
+            if family == .disk { return all.map { scale.seconds($0) } }
+            return engines.flatMap { engine in
+                let wanted = all.filter { $0.isOffered(by: engine) }
+                var own = wanted.map { scale.seconds($0) }
+                if !own.isEmpty { own[0] += scale.loadSeconds(family) }
+                if family == .plain, let first = wanted.first, first != .fillrandom {
+                    own[0] += scale.seconds(.fillrandom)
+                }
+                return own
             }
-            return (0..<(family == .disk ? 1 : engines)).flatMap { _ in own }
         }
         return (0..<scale.runs).flatMap { _ in once }
     }
@@ -55,7 +61,9 @@ struct StorageRun {
                 }
                 // Another engine is first in each run.
                 for place in engines.indices {
-                    all += try perform(engines[(place + run) % engines.count], family, wanted)
+                    let engine = engines[(place + run) % engines.count]
+                    let own = wanted.filter { $0.isOffered(by: engine) }
+                    if !own.isEmpty { all += try perform(engine, family, own) }
                 }
             }
         }

@@ -13,9 +13,6 @@ package struct NodeConfiguration: Sendable {
     package var publicURL: String?
     /// Bytes for memtables and caches together.
     package var memoryBudget = 512 << 20
-    /// Bytes per second that merging tables reads, and writes, while little of it is due; more when
-    /// much is. 0: as fast as the disk.
-    package var compactionBytesPerSecond = 16 << 20
     /// Cost of one password hash.
     package var passwordCost = PasswordHash.Cost.standard
     /// Threads for cold reads.

@@ -71,7 +71,7 @@ package final class NodeMeters: Sendable {
     /// Bytes of frames of other nodes that wait for the consensus lane.
     let peerBytesWaiting = Atomic<Int>(0)
     /// How many of 1,024 new commands are refused, since writes come faster than tables.
-    package let refusedShare = Atomic<UInt32>(0)
+    private let refusedShare = Atomic<UInt32>(0)
     /// Commands refused for that reason since the start.
     package let refusals = Atomic<UInt64>(0)
     /// The sum of the shares: a command is refused whenever it passes a multiple of 1,024, so that

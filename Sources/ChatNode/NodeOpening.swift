@@ -122,10 +122,8 @@ struct NodeOpening {
     private func openStore(_ superblock: Superblock, _ formation: Formation) throws -> ShardStore {
         var tree = TreeOptions(keyspaces: KeySchema.all)
         // A memtable takes 4 GiB at most, and more than twice this before writes wait.
-        tree.memtableBytes = min(configuration.memoryBudget / 8, 512 << 20)
+        tree.sizeForNode(memtableBytes: min(configuration.memoryBudget / 8, 512 << 20))
         tree.blockCacheBytes = configuration.memoryBudget / 2
-        tree.levelBaseBytes = UInt64(tree.levelZeroTables * tree.memtableBytes)
-        tree.compactionBytesPerSecond = configuration.compactionBytesPerSecond
         var options = ShardStoreOptions(tree: tree)
         options.replication.log = .init(segmentBytes: configuration.segmentBytes)
         options.replication.raft.entryBytesMax = 2 * NodeLimits.entryBytesMax

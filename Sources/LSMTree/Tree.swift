@@ -45,6 +45,8 @@ package final class Tree: Sendable {
         var ingestCount: UInt64 = 0
         /// Views that are not shown any more, with the epochs in which they were.
         var retired: [(view: View, epoch: UInt64)] = []
+        /// The install lane will look after them again.
+        var isDropPlanned = false
     }
 
     let context: TreeContext
@@ -195,15 +197,19 @@ package final class Tree: Sendable {
     /// those that somebody still does.
     func dropRetiredViews() {
         // They die after the lock is given back.
-        let (dropped, isDone) = state.withLock { state in
+        let (dropped, mustPlan) = state.withLock { state in
             let oldest = store.cache.gate.oldest()
             let dropped = state.retired.filter { $0.epoch < oldest }
             state.retired.removeAll { $0.epoch < oldest }
-            return (dropped, state.retired.isEmpty || state.isClosed)
+            let mustPlan = !state.retired.isEmpty && !state.isClosed && !state.isDropPlanned
+            if mustPlan { state.isDropPlanned = true }
+            return (dropped, mustPlan)
         }
         withExtendedLifetime(dropped) {}
-        if !isDone {
-            installLane.submit(after: .milliseconds(10)) { [weak self] in self?.dropRetiredViews() }
+        guard mustPlan else { return }
+        installLane.submit(after: .milliseconds(10)) { [weak self] in
+            self?.state.withLock { $0.isDropPlanned = false }
+            self?.dropRetiredViews()
         }
     }
 

@@ -47,6 +47,14 @@ package struct TreeOptions: Sendable {
         self.keyspaces = keyspaces
     }
 
+    /// Sizes the tree as a node does: levels follow the memtable, and compaction that is not urgent
+    /// takes 16 MiB/s.
+    package mutating func sizeForNode(memtableBytes bytes: Int) {
+        memtableBytes = bytes
+        levelBaseBytes = UInt64(levelZeroTables * bytes)
+        compactionBytesPerSecond = 16 << 20
+    }
+
     /// Levels of each keyspace, level 0 included.
     package static let levelCount = 7
     /// The longest key that a batch takes.

@@ -124,6 +124,10 @@ final class NodeHost: GatewayHost {
                 figures.eventsDropped)
         }
         add(
+            "commands_refused_total", "counter",
+            "Commands refused because writes came faster than tables.",
+            meters.refusals.load(ordering: .relaxed))
+        add(
             "log_turns_total", "counter", "Turns of the log: one write and one sync each.",
             meters.logTurns.load(ordering: .relaxed))
         add(

@@ -16,21 +16,33 @@ enum FuzzTables {
     static let bases: [Base] = [
         (60, 50, false, 10, nil), (4096, 4096, false, 10, 2), (120, 70, true, 5, 2),
         (4096, 200, true, 0, nil), (1, 1, false, 1, 1),
-    ].compactMap { make($0.0, $0.1, $0.2, $0.3, $0.4) }
+    ].flatMap { layout in
+        [false, true].compactMap { hasColumns in
+            make(layout.0, layout.1, layout.2, layout.3, layout.4, hasColumns: hasColumns)
+        }
+    }
 
+    /// - Parameter hasColumns: half of the keys are a prefix and a number, and stand in columns.
     private static func make(
-        _ blockBytes: Int, _ indexBytes: Int, _ isCompressed: Bool, _ bits: Int, _ prefix: Int?
+        _ blockBytes: Int, _ indexBytes: Int, _ isCompressed: Bool, _ bits: Int, _ prefix: Int?,
+        hasColumns: Bool
     ) -> Base? {
+        if hasColumns && prefix == nil { return nil }
         let file = MemoryFile("table", [])
         var writer = TableWriter(
             file: file, fileID: fileID,
             options: TableOptions(
                 keyspace: 1, blockBytes: blockBytes, indexBlockBytes: indexBytes,
-                isCompressed: isCompressed, filterBitsPerKey: bits, filterPrefixLength: prefix))
+                isCompressed: isCompressed, filterBitsPerKey: bits, filterPrefixLength: prefix,
+                isNumbered: hasColumns))
         var keys: [[UInt8]] = []
         do {
             for number in 0..<40 as Range<UInt64> {
-                let user = [UInt8(number / 10), 5, UInt8(number), 9]
+                var user = [UInt8(number / 10), 5, UInt8(number), 9]
+                if hasColumns, let prefix, number % 20 < 10 {
+                    user = user[..<min(1, prefix)] + [UInt8](repeating: 5, count: prefix - 1)
+                    user += [UInt8](repeating: 0, count: 7) + [UInt8(number)]
+                }
                 let key = InternalKey.make(
                     userKey: user, sequence: number + 1, kind: number % 9 == 0 ? .delete : .put)
                 let value = [UInt8](repeating: UInt8(number), count: Int(number % 30))

@@ -12,7 +12,7 @@ enum FuzzTrees {
 
     private static var options: TreeOptions {
         var options = TreeOptions(keyspaces: [
-            KeyspaceOptions(first, name: "first", filterPrefixLength: 1),
+            KeyspaceOptions(first, name: "first", filterPrefixLength: 1, isNumbered: true),
             KeyspaceOptions(second, name: "second", isExpiring: true),
         ])
         options.blockBytes = 60

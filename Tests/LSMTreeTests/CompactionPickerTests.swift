@@ -126,6 +126,29 @@ import Testing
         #expect(last?.reason == .elision && last?.inputLevel == 6 && last?.outputLevel == 6)
     }
 
+    @Test("too many tables are joined, unless what lies below would cut them apart again")
+    func crowded() {
+        func row(_ count: UInt8, id: UInt64, bytes: UInt64) -> [TableMetadata] {
+            (0..<count).map { place in
+                table(id + UInt64(place), place * 10, place * 10 + 5, bytes: bytes)
+            }
+        }
+        let small = row(8, id: 1, bytes: 5)
+        func pick(_ shape: LevelShape) -> CompactionPlan? {
+            var options = options
+            options.tablesMax = 8
+            options.levelBaseBytes = 1 << 40
+            options.grandparentTables = 1
+            return CompactionPicker(options: options, horizon: 0).pick([shape], requests: [])
+        }
+        #expect(pick(shape([5: small]))?.reason == .count)
+        #expect(pick(shape([5: Array(small.prefix(6))])) == nil)
+        // The two of level 5 would be cut apart by what lies below, and be as many as before.
+        let below = row(5, id: 20, bytes: 1_000)
+        let wide = [table(1, 0, 20, bytes: 5), table(2, 21, 50, bytes: 5)]
+        #expect(pick(shape([5: wide, 6: below]))?.inputLevel == 6)
+    }
+
     @Test("a request ends when all that it concerns has reached the last level")
     func request() {
         let picker = CompactionPicker(options: options, horizon: 0)

@@ -10,11 +10,6 @@ import Synchronization
 /// True in the long run: more seeds, every crash point.
 let isLong = ProcessInfo.processInfo.environment["MAGPIE_LONG"] == "1"
 
-/// Says how much was done, in lines that `Tools/trust` adds up.
-enum Trust {
-    static func report(_ count: Int, _ what: String) { print("trust: \(count) \(what)") }
-}
-
 /// The tree's dumb twin: a dictionary per keyspace, sorted when asked.
 struct Model: Equatable {
     var rows: [[[UInt8]: [UInt8]]]

@@ -143,8 +143,3 @@ import Testing
         Trust.report(count, "misplaced files and sectors")
     }
 }
-
-/// Says how much was done, in lines that `Tools/trust` adds up.
-enum Trust {
-    static func report(_ count: Int, _ what: String) { print("trust: \(count) \(what)") }
-}

@@ -1,6 +1,7 @@
 import Bytes
 import Foundation
 import Fuzz
+import Simulation
 import Testing
 
 /// Every parser of the storage engine, fed with its seeds and with what becomes of them by chance.
@@ -32,9 +33,4 @@ import Testing
         case .refused: refused += 1
         }
     }
-}
-
-/// Says how much was done, in lines that `Tools/trust` adds up.
-enum Trust {
-    static func report(_ count: Int, _ what: String) { print("trust: \(count) \(what)") }
 }

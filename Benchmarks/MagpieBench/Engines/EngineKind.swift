@@ -42,6 +42,9 @@ enum EngineKind: String, CaseIterable, Sendable {
         }
     }
 
+    /// True when a checkpoint is one call.
+    var hasCheckpoints: Bool { self != .leveldb }
+
     /// What to install when the engine is not linked; nil when it is.
     var missingAdvice: String? {
         switch self {

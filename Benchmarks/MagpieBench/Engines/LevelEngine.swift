@@ -149,6 +149,10 @@
             database = try Self.open(directory, options)
         }
 
+        func checkpoint(to directory: String) throws {
+            throw EngineError("leveldb: there are no checkpoints")
+        }
+
         func compact() { leveldb_compact_range(database, nil, 0, nil, 0) }
 
         /// When background work ends is not told: the process has used no time for a while then.

@@ -22,12 +22,11 @@ final class MagpieEngine: StorageEngine {
             case .chat: KeySchema.all
             }
         var tree = TreeOptions(keyspaces: keyspaces)
-        tree.memtableBytes = setup.budget.writeBufferBytes / (1 + tree.frozenMemtablesMax)
+        let buffers = 1 + tree.frozenMemtablesMax
+        tree.sizeForNode(
+            memtableBytes: setup.tableBytes ?? setup.budget.writeBufferBytes / buffers)
         tree.blockCacheBytes = setup.budget.blockCacheBytes
-        if let bytes = setup.tableBytes {
-            tree.memtableBytes = bytes
-            tree.tableBytes = bytes
-        }
+        if let bytes = setup.tableBytes { tree.tableBytes = bytes }
         pipeline = try CommitPipeline(
             directory: setup.directory, options: ShardStoreOptions(tree: tree),
             makeRows: setup.layout == .plain ? Self.plainRow : Self.chatRows())
@@ -146,6 +145,14 @@ final class MagpieEngine: StorageEngine {
     func awaitRecovery() throws { try pipeline.commit([], CommitTicket()) }
 
     func flush() throws { try pipeline.cut() }
+
+    /// The cut is on its way when the checkpoint is asked for: the tree takes it first.
+    func checkpoint(to directory: String) throws {
+        try pipeline.cut()
+        let promise = Promise<Result<Checkpoint, TreeError>>()
+        tree.checkpoint(to: directory) { promise.fulfil($0) }
+        _ = try promise.wait().get()
+    }
 
     func compact() throws {
         for keyspace in [Keyspace.entries, .dedup, .conversations] {

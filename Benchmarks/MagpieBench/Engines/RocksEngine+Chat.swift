@@ -54,6 +54,18 @@
             }
         }
 
+        /// What is in memory is flushed for it, so that no log need be copied.
+        func checkpoint(to directory: String) throws {
+            let checkpoint = try Self.orThrow(
+                checked("rocksdb", free: { rocksdb_free($0) }) {
+                    rocksdb_checkpoint_object_create(database, $0)
+                })
+            defer { rocksdb_checkpoint_object_destroy(checkpoint) }
+            try checked("rocksdb", free: { rocksdb_free($0) }) {
+                rocksdb_checkpoint_create(checkpoint, directory, 0, $0)
+            }
+        }
+
         func compact() { rocksdb_compact_range(database, nil, 0, nil, 0) }
 
         /// The context belongs to the thread and counts at RocksDB's default level.

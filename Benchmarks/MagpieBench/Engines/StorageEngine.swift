@@ -39,6 +39,9 @@ protocol StorageEngine: AnyObject, Sendable {
     func compact() throws
     /// Begins to move rows in memory to tables. Returns at once or when it is done.
     func flush() throws
+    /// Makes a second store of what is there now, by hard links, in a directory that does not
+    /// exist. Only where ``EngineKind/hasCheckpoints``.
+    func checkpoint(to directory: String) throws
     /// Returns when rows in memory are in tables and no background work is left.
     func settle() throws
     /// Gives everything back but the files.

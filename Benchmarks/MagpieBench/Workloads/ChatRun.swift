@@ -1,4 +1,5 @@
 import Bytes
+import Foundation
 import Platform
 import Synchronization
 
@@ -98,6 +99,7 @@ final class ChatRun<Engine: StorageEngine>: @unchecked Sendable {
         case .chatPage: try page()
         case .chatDedup: try dedup()
         case .chatMixed: try mixed(workload, pagesPerSecond: scale.rates.pages)
+        case .checkpoint: try checkpoint()
         case .chatPageCold: try coldPage()
         case .chatMixedCold: try coldMixed()
         case .chatExpiry: try scanDropped()
@@ -190,5 +192,28 @@ final class ChatRun<Engine: StorageEngine>: @unchecked Sendable {
             share.failure = error as? EngineError ?? EngineError("\(name): \(error)")
         }
         return share
+    }
+
+    /// A twentieth of the messages comes again, so that there is something in memory.
+    private func checkpoint() throws -> Measurement {
+        let writer = try engine.makeWriter()
+        var generator = SplitMix64(seed: seed &+ 15)
+        for _ in 0..<(scale.messages / 20) { try writer.load(next(&generator)) }
+        try engine.drain()
+        let place = directory + "/checkpoint"
+        let meter = Meter(directory)
+        try engine.checkpoint(to: place)
+        let reading = meter.reading
+        defer { try? FileManager.default.removeItem(atPath: place) }
+        let tables = Meter.tables(in: place)
+        guard !tables.isEmpty else { throw EngineError("\(name): a checkpoint without tables") }
+        var measurement = Measurement(
+            .checkpoint, name, operations: tables.count, seconds: reading.seconds, Latencies(),
+            cpuSeconds: reading.cpuSeconds)
+        measurement.details["tables"] = Double(tables.count)
+        measurement.details["MiB written"] = Double(reading.writtenBytes) / 0x1p20
+        measurement.details["MiB linked"] =
+            Double(tables.reduce(0) { $0 + $1.bytes }) / 0x1p20
+        return measurement
     }
 }

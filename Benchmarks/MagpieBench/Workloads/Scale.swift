@@ -130,6 +130,7 @@ struct Scale: Sendable {
         case .chatAppend1, .chatAppend8, .chatAppend64, .bareFdatasync: appendSeconds + 1.5
         case .chatPage: Double(pages) * 40e-6
         case .chatDedup, .chatMixed: openSeconds + 1
+        case .checkpoint: 0.5 + Double(messages) * 1e-6
         case .chatPageCold, .chatMixedCold: coldSeconds + 1
         case .chatExpiry: Double(pages) / 8 * 100e-6 + 1
         case .chatExpirySpace: spaceSeconds * 1.5

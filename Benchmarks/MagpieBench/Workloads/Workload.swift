@@ -34,6 +34,8 @@ enum Workload: String, CaseIterable, Sendable {
     case chatDedup = "chat-dedup"
     /// Pages at a fixed rate while messages are appended at a fixed rate.
     case chatMixed = "chat-mixed"
+    /// A second store of what is there, by hard links; a memtable is written out for it.
+    case checkpoint
     /// `chat-page` with data four times the memory, nothing of it in the page cache.
     case chatPageCold = "chat-page-cold"
     /// `chat-mixed` likewise.
@@ -81,7 +83,9 @@ enum Workload: String, CaseIterable, Sendable {
             .seekrandom, .readwhilewriting, .seekrandomwhilewriting:
             .plain
         case .bareFdatasync: .disk
-        case .chatAppend1, .chatAppend8, .chatAppend64, .chatPage, .chatDedup, .chatMixed: .chat
+        case .chatAppend1, .chatAppend8, .chatAppend64, .chatPage, .chatDedup, .chatMixed,
+            .checkpoint:
+            .chat
         case .chatPageCold, .chatMixedCold: .cold
         case .chatExpiry, .chatExpirySpace: .expiry
         case .restart: .restart
@@ -93,7 +97,7 @@ enum Workload: String, CaseIterable, Sendable {
     var measure: Measure {
         switch self {
         case .readwhilewriting, .seekrandomwhilewriting, .chatMixed, .chatMixedCold: .p99
-        case .restart, .openTables: .milliseconds
+        case .restart, .openTables, .checkpoint: .milliseconds
         case .chatExpirySpace: .megabytes
         default: .rate
         }
@@ -125,9 +129,15 @@ enum Workload: String, CaseIterable, Sendable {
         case .chatExpirySpace: "byte dropped"
         case .restart: "message recovered"
         case .openTables: "file opened"
+        case .checkpoint: "table linked"
         case .bareFdatasync: "sync"
         default: "operation"
         }
+    }
+
+    /// False where an engine has nothing of the kind.
+    func isOffered(by engine: EngineKind) -> Bool {
+        self != .checkpoint || engine.hasCheckpoints
     }
 
     /// True for rows in which writes are what is measured.

@@ -14,8 +14,6 @@ struct CompactionPicker {
     let options: TreeOptions
     /// Rows of expiring keyspaces with an expiry at or below this are absent.
     let horizon: UInt64
-    /// Tables that can't be read: they may be dropped, never merged or moved.
-    var quarantined: Set<UInt64> = []
 
     func pick(_ shapes: [LevelShape], requests: [CompactionRequest]) -> CompactionPlan? {
         for (keyspace, shape) in shapes.enumerated() {
@@ -170,19 +168,12 @@ struct CompactionPicker {
             {
                 return plan
             }
-            guard let plan = down(keyspace, .levelZero, 0, zero(levels.shapes[keyspace]), levels)
+            guard
+                let plan = down(keyspace, .levelZero, 0, levels.shapes[keyspace].levels[0], levels)
             else { continue }
             if running?.stands(beside: plan) ?? true { return plan }
         }
         return nil
-    }
-
-    /// The tables of level 0 that can go down: all, or those behind the last that can't be read.
-    private func zero(_ shape: LevelShape) -> [TableMetadata] {
-        let tables = shape.levels[0]
-        if quarantined.isEmpty { return tables }
-        let last = tables.lastIndex { quarantined.contains($0.fileID) }
-        return Array(tables[((last ?? -1) + 1)...])
     }
 
     private func oversized(_ levels: CompactionLevels) -> CompactionPlan? {
@@ -231,15 +222,18 @@ struct CompactionPicker {
                 var bytes = 0
                 for last in tables.indices {
                     bytes += Int(clamping: tables[last].bytes)
-                    if quarantined.contains(tables[last].fileID) {
-                        (first, bytes) = (last + 1, 0)
-                        continue
-                    }
                     while bytes > limit {
                         bytes -= Int(clamping: tables[first].bytes)
                         first += 1
                     }
-                    let saved = last + 1 - first - (bytes / levels.tableBytes + 1)
+                    // At most: outputs are also cut at half their size and by what lies below.
+                    var saved = last - first - 2 * bytes / levels.tableBytes
+                    if saved <= 0 { continue }
+                    if level < LevelShape.last, let span = KeySpan([tables[first], tables[last]]) {
+                        let below = shape.bytes(level + 1, overlapping: span)
+                        saved -=
+                            Int(clamping: below) / (options.grandparentTables * levels.tableBytes)
+                    }
                     let gain = Double(saved) / Double(max(1, bytes))
                     if saved > 0, gain > best?.gain ?? 0 {
                         best = (gain, keyspace, level, first..<last + 1)
@@ -266,7 +260,7 @@ struct CompactionPicker {
         _ request: CompactionRequest, _ levels: CompactionLevels
     ) -> CompactionPlan? {
         let shape = levels.shapes[request.keyspace]
-        let zero = zero(shape)
+        let zero = shape.levels[0]
         if zero.contains(where: { concerns($0, request) }),
             let plan = down(request.keyspace, .requested, 0, zero, levels)
         {
@@ -284,7 +278,7 @@ struct CompactionPicker {
 
     private func tombstones(_ keyspace: Int, _ levels: CompactionLevels) -> CompactionPlan? {
         let shape = levels.shapes[keyspace]
-        let zero = zero(shape)
+        let zero = shape.levels[0]
         if zero.contains(where: \.isRichInDeletes),
             let plan = down(keyspace, .tombstones, 0, zero, levels)
         {
@@ -304,9 +298,7 @@ struct CompactionPicker {
         let shape = levels.shapes[keyspace]
         for level in 1...LevelShape.last {
             for table in shape.levels[level]
-            where table.hasTombstones && !quarantined.contains(table.fileID)
-                && !shape.hasDeeper(than: level, overlapping: table)
-            {
+            where table.hasTombstones && !shape.hasDeeper(than: level, overlapping: table) {
                 return CompactionPlan(
                     keyspace: keyspace, work: .merge, reason: .elision, inputLevel: level,
                     outputLevel: level, inputs: [table], outputs: [],
@@ -319,7 +311,7 @@ struct CompactionPicker {
     // MARK: Plans
 
     /// Inputs of `level` into the next filled level: the base for level 0, the next one below it.
-    /// Nil when there are none, or when one of the tables can't be read.
+    /// Nil when there are none.
     private func down(
         _ keyspace: Int, _ reason: CompactionPlan.Reason, _ level: Int, _ inputs: [TableMetadata],
         _ levels: CompactionLevels
@@ -331,10 +323,6 @@ struct CompactionPicker {
         var plan = CompactionPlan(
             keyspace: keyspace, work: .merge, reason: reason, inputLevel: level,
             outputLevel: output, inputs: inputs, outputs: outputs, tableBytes: levels.tableBytes)
-        if !quarantined.isEmpty {
-            let isSpoiled = (inputs + outputs).contains { quarantined.contains($0.fileID) }
-            if isSpoiled { return nil }
-        }
         if canMove(plan, shape) { plan.work = .move }
         return plan
     }

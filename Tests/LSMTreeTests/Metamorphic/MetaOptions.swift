@@ -24,9 +24,10 @@ struct MetaOptions: CustomStringConvertible {
             values[Int(generator.next() % UInt64(values.count))]
         }
         let keyspaces = Harness.keyspaces.map { keyspace in
-            KeyspaceOptions(
-                keyspace.keyspace, name: keyspace.name,
-                filterPrefixLength: pick([nil, 1, 2, 3]), isExpiring: keyspace.isExpiring)
+            let prefix = pick([nil, 1, 2, 3])
+            return KeyspaceOptions(
+                keyspace.keyspace, name: keyspace.name, filterPrefixLength: prefix,
+                isNumbered: prefix != nil && pick([false, true]), isExpiring: keyspace.isExpiring)
         }
         var options = TreeOptions(keyspaces: keyspaces)
         options.memtableBytes = pick([2 << 10, 3000, 5000, 16 << 10, 64 << 20])
@@ -35,6 +36,7 @@ struct MetaOptions: CustomStringConvertible {
         options.blockBytes = pick([1, 2, 60, 300, 1000, 4 << 10, 64 << 10, 16 << 20])
         options.filterBitsPerKey = pick([0, 1, 5, 10, 20])
         options.tableBytes = pick([1, 400, 2000, 10_000, 16 << 20])
+        options.tablesMax = pick([4, 12, 2_000])
         options.levelZeroTables = pick([1, 2, 4, 12])
         options.levelBaseBytes = pick([1, 500, 3000, 20_000, 64 << 20])
         options.levelFanOut = pick([2, 3, 10])
