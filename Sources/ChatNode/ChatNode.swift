@@ -83,8 +83,8 @@ package final class ChatNode: NodePort {
         let rebuild: any Lane
 
         init(_ scheduler: any Scheduler) {
-            consensus = scheduler.lane("consensus")
-            apply = scheduler.lane("apply")
+            consensus = scheduler.hotLane("consensus")
+            apply = scheduler.hotLane("apply")
             feeds = scheduler.lane("feeds")
             timer = scheduler.lane("timer")
             answers = scheduler.lane("answers")
@@ -253,7 +253,11 @@ package final class ChatNode: NodePort {
             release: { [store] in store.release($0) },
             took: { [weak self] in _ = self?.waitingBytes.subtract($0, ordering: .relaxed) },
             tookFrame: { [meters] in meters.tookPeerFrame(bytes: $0) },
-            decided: { [apply] in apply.putCompletion(.decided($0)) }, failed: fail,
+            decided: { [apply] in
+                let bytes = $0.reduce(0) { $0 + $1.entry.payload.count }
+                apply.putCompletion(.decided($0), isHandedOver: HandOver.suits(bytes))
+            },
+            failed: fail,
             led: { [leadership] shard, isLed in
                 if leadership.note(shard, isLed: isLed), isLed { worker.noteLeadership() }
             },

@@ -35,7 +35,11 @@ final class InputBox<Input: Sendable>: Sendable {
     func put(_ input: Input) -> Bool { mailbox.put(input) }
 
     /// Queues an input whose number is bounded by what was asked for.
-    func putCompletion(_ input: Input) { mailbox.putCompletion(input) }
+    ///
+    /// - Parameter isHandedOver: the job that calls ends soon, see `Lane.handOver`.
+    func putCompletion(_ input: Input, isHandedOver: Bool = false) {
+        mailbox.putCompletion(input, isHandedOver: isHandedOver)
+    }
 
     func close() { mailbox.close() }
 

@@ -140,7 +140,9 @@ struct NodeOpening {
             fileSystem: seams.fileSystem, directory: directory.path, scheduler: seams.scheduler,
             options: options, shards: placements(superblock, formation),
             isOwn: { ReplicaName.node(of: $0) == superblock.number },
-            completed: { [consensusBox] in consensusBox.putCompletion(.logTurn($0)) },
+            completed: { [consensusBox] in
+                consensusBox.putCompletion(.logTurn($0), isHandedOver: true)
+            },
             installed: { [consensusBox, apply] cut in
                 consensusBox.putCompletion(.installed(cut))
                 apply.putCompletion(

@@ -21,11 +21,13 @@ package final class Latch: Sendable {
 
     /// Blocks this thread until the latch is open.
     package func wait() {
+        SharedThreads.keepPromise()
         monitor.run { $0 == 0 ? .leave(()) : .wait(until: nil) }
     }
 
     /// Blocks this thread until the latch is open or `timeout` has passed; true when it is open.
     package func wait(_ timeout: Duration) -> Bool {
+        SharedThreads.keepPromise()
         let deadline = clock.monotonicNanoseconds() &+ ThreadLane.nanoseconds(timeout)
         return monitor.run { count in
             if count == 0 { return .leave(true) }
@@ -50,7 +52,8 @@ package final class Promise<Value: Sendable>: Sendable {
 
     /// Blocks this thread until there is a value.
     package func wait() -> Value {
-        monitor.run { value in
+        SharedThreads.keepPromise()
+        return monitor.run { value in
             if let value { return .leave(value) }
             return .wait(until: nil)
         }

@@ -30,13 +30,16 @@ package final class Mailbox<Item: Sendable>: Sendable {
     /// Adds an item; false when the mailbox is full or closed, and then nothing happened.
     @discardableResult
     package func put(_ item: Item) -> Bool {
-        enqueue(item, isLimited: true)
+        enqueue(item, isLimited: true, isHandedOver: false)
     }
 
     /// Adds an item whatever the limit: for completions, whose number is bounded by what was asked.
+    ///
+    /// - Parameter isHandedOver: the job that calls has little left to do, see
+    ///   ``Lane/handOver(_:)``.
     @discardableResult
-    package func putCompletion(_ item: Item) -> Bool {
-        enqueue(item, isLimited: false)
+    package func putCompletion(_ item: Item, isHandedOver: Bool = false) -> Bool {
+        enqueue(item, isLimited: false, isHandedOver: isHandedOver)
     }
 
     /// Refuses further items; those that wait are still drained.
@@ -44,14 +47,20 @@ package final class Mailbox<Item: Sendable>: Sendable {
         state.withLock { $0.isClosed = true }
     }
 
-    private func enqueue(_ item: Item, isLimited: Bool) -> Bool {
+    private func enqueue(_ item: Item, isLimited: Bool, isHandedOver: Bool) -> Bool {
         let (accepted, mustWake) = state.withLock { state -> (Bool, Bool) in
             if state.isClosed || (isLimited && state.items.count >= limit) { return (false, false) }
             state.items.append(item)
             defer { state.isWakeUpPending = true }
             return (true, !state.isWakeUpPending)
         }
-        if mustWake { lane.submit { [self] in runDrain() } }
+        if mustWake {
+            if isHandedOver {
+                lane.handOver { [self] in runDrain() }
+            } else {
+                lane.submit { [self] in runDrain() }
+            }
+        }
         return accepted
     }
 

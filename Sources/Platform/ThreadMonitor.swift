@@ -62,6 +62,11 @@ final class ThreadMonitor<State>: @unchecked Sendable {
         run { .leave(body(&$0)) }
     }
 
+    /// Wakes one thread that waits, if there is one.
+    func notifyOne() {
+        pthread_cond_signal(condition)
+    }
+
     /// Wakes every thread that waits.
     func notifyAll() {
         pthread_cond_broadcast(condition)

@@ -1,13 +1,20 @@
 import Glibc
 
-/// A thread of the operating system for every lane.
+/// Threads of the operating system: one for every lane, but hot lanes share theirs.
 package struct ThreadScheduler: Scheduler {
+    private let shared = SharedThreads()
+
     /// A scheduler without lanes.
     package init() {}
 
     /// By pthread_create. Stops the process when the system has no thread to give.
     package func lane(_ name: String) -> any Lane {
         ThreadLane(name: name)
+    }
+
+    /// As ``lane(_:)``; see ``SharedThreads``.
+    package func hotLane(_ name: String) -> any Lane {
+        shared.lane(name)
     }
 }
 
@@ -32,18 +39,7 @@ final class ThreadLane: Lane {
     private let thread: ThreadMonitor<pthread_t?> = ThreadMonitor(nil)
 
     init(name: String) {
-        let start = Unmanaged.passRetained(ThreadStart(name: name, lane: self))
-        var handle = pthread_t()
-        let code = pthread_create(
-            &handle, nil,
-            { argument in
-                if let argument {
-                    Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue().run()
-                }
-                return nil
-            }, start.toOpaque())
-        precondition(code == 0, "the system gives a thread to lane \(name)")
-        let made = handle
+        let made = ThreadStart.launch(name) { [self] in run() }
         thread.change { $0 = made }
     }
 
@@ -87,7 +83,7 @@ final class ThreadLane: Lane {
     }
 
     /// The life of the thread.
-    fileprivate func run() {
+    private func run() {
         while let jobs = nextJobs() {
             for job in jobs { job() }
         }
@@ -121,18 +117,34 @@ final class ThreadLane: Lane {
 }
 
 /// What a new thread gets.
-private final class ThreadStart {
+final class ThreadStart {
     private let name: String
-    private let lane: ThreadLane
+    private let body: () -> Void
 
-    init(name: String, lane: ThreadLane) {
+    private init(name: String, body: @escaping () -> Void) {
         self.name = name
-        self.lane = lane
+        self.body = body
     }
 
-    func run() {
+    /// Starts a thread. Stops the process when the system has none to give.
+    static func launch(_ name: String, _ body: @escaping @Sendable () -> Void) -> pthread_t {
+        let start = Unmanaged.passRetained(ThreadStart(name: name, body: body))
+        var handle = pthread_t()
+        let code = pthread_create(
+            &handle, nil,
+            { argument in
+                if let argument {
+                    Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue().run()
+                }
+                return nil
+            }, start.toOpaque())
+        precondition(code == 0, "the system gives a thread to lane \(name)")
+        return handle
+    }
+
+    private func run() {
         setName()
-        lane.run()
+        body()
     }
 
     /// Names the thread for people who look at the process. The C function for it is hidden from

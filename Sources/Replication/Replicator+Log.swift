@@ -128,7 +128,8 @@ extension Replicator {
         let writer = writer
         let complete = complete
         let whole = job
-        lane.submit { complete(writer.perform(whole)) }
+        let perform: @Sendable () -> Void = { complete(writer.perform(whole)) }
+        if HandOver.suits(bytes) { lane.handOver(perform) } else { lane.submit(perform) }
     }
 
     /// Adds to a job what lets old segments go: groups that pin segments far back have their live

@@ -152,7 +152,8 @@ package final class ShardStore: @unchecked Sendable {
         } catch {
             throw .tree(error)
         }
-        let lanes = ["log", "log-files", "log-read"].map { scheduler.lane($0) }
+        let lanes =
+            [scheduler.hotLane("log")] + ["log-files", "log-read"].map { scheduler.lane($0) }
         do throws(ShardStoreError) {
             let positions = try recoveredPositions(
                 tree, shards, isOwn, directory: directory)

@@ -4,9 +4,17 @@ import Synchronization
 import Testing
 
 @Suite struct SchedulerTests {
-    @Test("A thread lane runs jobs in order, timed ones when due, and ends with what it has")
-    func threadLane() {
-        let lane = ThreadScheduler().lane("test-lane")
+    /// A lane of its own thread, or one that shares threads.
+    private static func lane(_ scheduler: ThreadScheduler, _ name: String, isHot: Bool) -> any Lane
+    {
+        isHot ? scheduler.hotLane(name) : scheduler.lane(name)
+    }
+
+    @Test(
+        "A thread lane runs jobs in order, timed ones when due, and ends with what it has",
+        arguments: [false, true])
+    func threadLane(isHot: Bool) {
+        let lane = Self.lane(ThreadScheduler(), "test-lane", isHot: isHot)
         let seen = Mutex<[Int]>([])
         let timed = Latch(2)
         lane.submit(after: .milliseconds(20)) {
@@ -25,10 +33,11 @@ import Testing
         #expect(seen.withLock { $0 } == [1000, 1001] + Array(0..<1000))
     }
 
-    @Test("Jobs of one lane never overlap whoever submits them")
-    func exclusive() {
-        let lane = ThreadScheduler().lane("exclusive")
-        let others = (0..<4).map { ThreadScheduler().lane("from-\($0)") }
+    @Test("Jobs of one lane never overlap whoever submits them", arguments: [false, true])
+    func exclusive(isHot: Bool) {
+        let scheduler = ThreadScheduler()
+        let lane = Self.lane(scheduler, "exclusive", isHot: isHot)
+        let others = (0..<4).map { Self.lane(scheduler, "from-\($0)", isHot: isHot) }
         let inside = Atomic<Int>(0)
         let overlaps = Atomic<Int>(0)
         let done = Latch(400)
@@ -51,15 +60,84 @@ import Testing
         #expect(overlaps.load(ordering: .relaxed) == 0)
     }
 
-    @Test("A job may stop its own lane")
-    func stopInside() {
-        let lane = ThreadScheduler().lane("self")
+    @Test("A job may stop its own lane", arguments: [false, true])
+    func stopInside(isHot: Bool) {
+        let lane = Self.lane(ThreadScheduler(), "self", isHot: isHot)
         let done = Latch()
         lane.submit {
             lane.stop()
             done.countDown()
         }
         done.wait()
+    }
+
+    @Test("What is handed over runs, whatever else the lanes do", arguments: 0..<4)
+    func handOver(round: Int) {
+        let scheduler = ThreadScheduler()
+        let lanes = (0..<4).map { scheduler.hotLane("hot-\($0)") }
+        let done = Latch(4000)
+        // Each chain wanders over the lanes; every step has a neighbour that just runs.
+        @Sendable func step(_ left: Int, _ place: Int) {
+            done.countDown()
+            if left == 0 { return }
+            let next = (place + 1 + left % 3) % lanes.count
+            if left % 5 == 0 { lanes[place].submit {} }
+            lanes[next].handOver { step(left - 1, next) }
+            if left % 7 == 0 { lanes[(next + 1) % lanes.count].handOver {} }
+        }
+        for chain in 0..<4 { lanes[chain].submit { step(999, chain) } }
+        done.wait()
+        for lane in lanes { lane.stop() }
+        let late = Latch()
+        lanes[0].submit { late.countDown() }
+        #expect(!late.wait(.milliseconds(1)))
+    }
+
+    @Test("A job that hands over and then waits for the outcome gets it")
+    func handOverAndWait() {
+        let scheduler = ThreadScheduler()
+        let lanes = (0..<2).map { scheduler.hotLane("hot-\($0)") }
+        let done = Latch(100)
+        for _ in 0..<100 {
+            lanes[0].submit {
+                let answered = Latch()
+                lanes[1].handOver { answered.countDown() }
+                answered.wait()
+                done.countDown()
+            }
+        }
+        done.wait()
+        for lane in lanes { lane.stop() }
+    }
+
+    @Test("A job that hands over and then stops the other lane finds it done")
+    func handOverAndStop() {
+        let scheduler = ThreadScheduler()
+        let (first, second) = (scheduler.hotLane("first"), scheduler.hotLane("second"))
+        let seen = Mutex(0)
+        let done = Latch()
+        first.submit {
+            second.handOver { seen.withLock { $0 += 1 } }
+            second.stop()
+            seen.withLock { $0 += 10 }
+            done.countDown()
+        }
+        done.wait()
+        first.stop()
+        #expect(seen.withLock { $0 } == 11)
+    }
+
+    @Test("A hot lane that blocks holds up no other")
+    func blockedLane() {
+        let scheduler = ThreadScheduler()
+        let lanes = (0..<3).map { scheduler.hotLane("hot-\($0)") }
+        let gates = (0..<2).map { _ in Latch() }
+        for (lane, gate) in zip(lanes, gates) { lane.submit { gate.wait() } }
+        let passed = Latch()
+        lanes[2].submit { passed.countDown() }
+        passed.wait()
+        for gate in gates { gate.countDown() }
+        for lane in lanes { lane.stop() }
     }
 
     @Test("A mailbox wakes its lane, keeps order, and refuses above its limit")

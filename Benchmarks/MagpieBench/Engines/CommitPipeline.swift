@@ -86,8 +86,8 @@ final class CommitPipeline: @unchecked Sendable {
     init(directory: String, options: ShardStoreOptions, makeRows: @escaping RowMaker) throws {
         let scheduler = ThreadScheduler()
         self.makeRows = makeRows
-        consensusLane = scheduler.lane("consensus")
-        applyLane = scheduler.lane("apply")
+        consensusLane = scheduler.hotLane("consensus")
+        applyLane = scheduler.hotLane("apply")
         timerLane = scheduler.lane("timer")
         let consensusDoor = Door<ConsensusInput>()
         let applyDoor = Door<[Decided]>()
@@ -106,7 +106,7 @@ final class CommitPipeline: @unchecked Sendable {
                     ShardPlacement(
                         shard: Self.shard, replica: 1, configuration: Configuration(voters: [1]))
                 ],
-                completed: { consensus.putCompletion(.logTurn($0)) },
+                completed: { consensus.putCompletion(.logTurn($0), isHandedOver: true) },
                 installed: { consensus.putCompletion(.installed($0)) },
                 onTreeFailure: { Terminal.error("magpie: \($0)") })
         } catch {
@@ -204,7 +204,10 @@ final class CommitPipeline: @unchecked Sendable {
                     payload: entry.kind == .command ? entry.payload : nil,
                     tickets: pending.removeValue(forKey: entry.index) ?? [])
             }
-            if !decided.isEmpty { apply.putCompletion(decided) }
+            let bytes = decided.reduce(0) { $0 + ($1.payload?.count ?? 0) }
+            if !decided.isEmpty {
+                apply.putCompletion(decided, isHandedOver: HandOver.suits(bytes))
+            }
             if !output.hasMore { return }
         }
     }
