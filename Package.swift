@@ -75,6 +75,7 @@ let package = Package(
         .executable(name: "magpie-load", targets: ["MagpieLoad"]),
         .executable(name: "magpie-bench", targets: ["MagpieBench"]),
         .executable(name: "magpie-sim", targets: ["MagpieSim"]),
+        .executable(name: "magpie-torture", targets: ["MagpieTorture"]),
         .library(name: "MagpieClient", targets: ["MagpieClient"]),
         .library(name: "MagpieFuzz", type: .static, targets: ["Fuzz"]),
     ],
@@ -174,6 +175,12 @@ let package = Package(
         tool(
             "MagpieSim", ["Bytes", "Platform", "Simulation", argumentParser],
             path: "Tools/MagpieSim"),
+        tool(
+            "MagpieTorture",
+            [
+                "Bytes", "Platform", "RaftCore", "RecordLog", "LSMTree", "Replication",
+                "ShardStore", argumentParser,
+            ], path: "Tools/MagpieTorture"),
         tool("Tidy", [], path: "Tools/Tidy"),
         tool(
             "MagpieBench",
@@ -255,6 +262,7 @@ let package = Package(
                 "Bytes", "Platform", "ChatModel", "WireProtocol", "WebSocketCodec", nioCore,
                 nioPosix, nioHTTP1,
             ]),
+        tests("MagpieTorture", ["Bytes", "LSMTree"]),
         tests("MagpieBench", ["Bytes", "ChatModel", "WireProtocol", nioCore, nioEmbedded]),
         tests(
             "MagpieServer",

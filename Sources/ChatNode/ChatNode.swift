@@ -255,7 +255,7 @@ package final class ChatNode: NodePort {
             tookFrame: { [meters] in meters.tookPeerFrame(bytes: $0) },
             decided: { [apply] in
                 let bytes = $0.reduce(0) { $0 + $1.entry.payload.count }
-                apply.putCompletion(.decided($0), isHandedOver: HandOver.suits(bytes))
+                apply.putCompletion(.decided($0), isHandedOver: BriefWork.fits(bytes))
             },
             failed: fail,
             led: { [leadership] shard, isLed in

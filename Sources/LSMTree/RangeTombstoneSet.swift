@@ -10,7 +10,7 @@ struct RangeTombstoneSet: Sendable, Equatable {
         var lower: [UInt8]
         /// Exclusive.
         var upper: [UInt8]
-        /// Newest first, never empty.
+        /// Newest last, never empty.
         var sequences: [SequenceNumber]
     }
 
@@ -31,8 +31,10 @@ struct RangeTombstoneSet: Sendable, Equatable {
 
     var isEmpty: Bool { fragments.isEmpty }
 
-    /// Adds one tombstone; nothing when its range is empty.
-    mutating func insert(_ tombstone: RangeTombstone) {
+    /// Adds one tombstone; nothing when its range is empty. Answers how many sequences are kept more
+    /// than before: with history, one for each piece that the range covers.
+    @discardableResult
+    mutating func insert(_ tombstone: RangeTombstone) -> Int {
         insert(tombstone.lower, tombstone.upper, [tombstone.sequence])
     }
 
@@ -43,36 +45,59 @@ struct RangeTombstoneSet: Sendable, Equatable {
         }
     }
 
+    @discardableResult
     private mutating func insert(
         _ lower: [UInt8], _ upper: [UInt8], _ sequences: [SequenceNumber]
-    ) {
-        guard KeyOrder.less(lower, upper) else { return }
+    ) -> Int {
+        guard KeyOrder.less(lower, upper) else { return 0 }
         let first = firstIndex(endingAfter: lower)
         var index = first
         var cursor = lower
         var pieces: [Fragment] = []
+        var kept = 0
         while index < fragments.count, KeyOrder.less(fragments[index].lower, upper) {
-            let old = fragments[index]
+            // Moved out, so that a long history grows in place and is not copied.
+            var old = Fragment(lower: [], upper: [], sequences: [])
+            swap(&old, &fragments[index])
+            kept -= old.sequences.count
             if KeyOrder.less(cursor, old.lower) {
-                pieces.append(Fragment(lower: cursor, upper: old.lower, sequences: sequences))
+                add(Fragment(lower: cursor, upper: old.lower, sequences: sequences), to: &pieces)
                 cursor = old.lower
             } else if KeyOrder.less(old.lower, cursor) {
-                pieces.append(
-                    Fragment(lower: old.lower, upper: cursor, sequences: old.sequences))
+                add(
+                    Fragment(lower: old.lower, upper: cursor, sequences: old.sequences), to: &pieces
+                )
             }
             let end = KeyOrder.lesser(old.upper, upper)
-            let both = merged(old.sequences, sequences)
-            pieces.append(Fragment(lower: cursor, upper: end, sequences: both))
-            if KeyOrder.less(end, old.upper) {
-                pieces.append(Fragment(lower: end, upper: old.upper, sequences: old.sequences))
+            let rest = KeyOrder.less(end, old.upper) ? old.sequences : nil
+            let oldUpper = old.upper
+            merge(sequences, into: &old.sequences)
+            (old.lower, old.upper) = (cursor, end)
+            add(old, to: &pieces)
+            if let rest {
+                add(Fragment(lower: end, upper: oldUpper, sequences: rest), to: &pieces)
             }
             cursor = end
             index += 1
         }
         if KeyOrder.less(cursor, upper) {
-            pieces.append(Fragment(lower: cursor, upper: upper, sequences: sequences))
+            add(Fragment(lower: cursor, upper: upper, sequences: sequences), to: &pieces)
         }
+        kept += pieces.reduce(0) { $0 + $1.sequences.count }
         fragments.replaceSubrange(first..<index, with: pieces)
+        return kept
+    }
+
+    /// Adds a piece behind the others. Without history neighbours of one sequence are one piece, so
+    /// that range deletes that start at one key do not leave a fragment each.
+    private func add(_ piece: Fragment, to pieces: inout [Fragment]) {
+        if !keepsHistory, let last = pieces.last, last.upper == piece.lower,
+            last.sequences == piece.sequences
+        {
+            pieces[pieces.count - 1].upper = piece.upper
+        } else {
+            pieces.append(piece)
+        }
     }
 
     /// Appends a fragment that lies after all others.
@@ -83,14 +108,17 @@ struct RangeTombstoneSet: Sendable, Equatable {
         fragments.append(fragment)
     }
 
-    private func merged(_ left: [SequenceNumber], _ right: [SequenceNumber]) -> [SequenceNumber] {
-        guard keepsHistory else { return [max(left[0], right[0])] }
-        var all = left
-        for sequence in right where !all.contains(sequence) {
-            let place = all.firstIndex { $0 < sequence } ?? all.endIndex
-            all.insert(sequence, at: place)
+    private func merge(_ added: [SequenceNumber], into all: inout [SequenceNumber]) {
+        guard keepsHistory else {
+            all = [max(all[0], added[0])]
+            return
         }
-        return all
+        for sequence in added {
+            // Nearly always the newest of all.
+            let place = all.lastIndex { $0 <= sequence }
+            if let place, all[place] == sequence { continue }
+            all.insert(sequence, at: place.map { $0 + 1 } ?? 0)
+        }
     }
 
     /// Index of the first fragment whose upper bound lies after `key`.
@@ -135,16 +163,14 @@ struct RangeTombstoneSet: Sendable, Equatable {
     var newestTombstones: [RangeTombstone] {
         var result: [RangeTombstone] = []
         for fragment in fragments {
-            if let last = result.last, last.upper == fragment.lower,
-                last.sequence == fragment.sequences[0]
-            {
+            let newest = fragment.newest(at: .max)
+            if let last = result.last, last.upper == fragment.lower, last.sequence == newest {
                 result[result.count - 1] = RangeTombstone(
                     lower: last.lower, upper: fragment.upper, sequence: last.sequence)
             } else {
                 result.append(
                     RangeTombstone(
-                        lower: fragment.lower, upper: fragment.upper,
-                        sequence: fragment.sequences[0]))
+                        lower: fragment.lower, upper: fragment.upper, sequence: newest))
             }
         }
         return result
@@ -154,6 +180,6 @@ struct RangeTombstoneSet: Sendable, Equatable {
 extension RangeTombstoneSet.Fragment {
     /// The newest sequence at or below `sequence`, or 0.
     func newest(at sequence: SequenceNumber) -> SequenceNumber {
-        sequences.first { $0 <= sequence } ?? 0
+        sequences.last { $0 <= sequence } ?? 0
     }
 }

@@ -34,12 +34,12 @@ package protocol Lane: Sendable {
 }
 
 /// When to hand work over to another lane, and when to wake a thread for it.
-package enum HandOver {
+package enum BriefWork {
     /// With more bytes of commands than this two lanes had better work side by side.
     private static let bytesMax = 2 << 10
 
     /// True for work that is done sooner than a thread is woken.
-    package static func suits(_ bytes: Int) -> Bool { bytes <= bytesMax }
+    package static func fits(_ bytes: Int) -> Bool { bytes <= bytesMax }
 }
 
 extension Lane {

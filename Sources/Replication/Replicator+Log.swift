@@ -129,7 +129,7 @@ extension Replicator {
         let complete = complete
         let whole = job
         let perform: @Sendable () -> Void = { complete(writer.perform(whole)) }
-        if HandOver.suits(bytes) { lane.handOver(perform) } else { lane.submit(perform) }
+        if BriefWork.fits(bytes) { lane.handOver(perform) } else { lane.submit(perform) }
     }
 
     /// Adds to a job what lets old segments go: groups that pin segments far back have their live

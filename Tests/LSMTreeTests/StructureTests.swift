@@ -76,13 +76,15 @@ import Testing
         var generator = SplitMix64(seed: seed)
         var set = RangeTombstoneSet(keepsHistory: true)
         var all: [RangeTombstone] = []
+        var kept = 0
         for sequence in 1...30 {
             let tombstone = RangeTombstone(
                 lower: Harness.key(&generator), upper: Harness.key(&generator),
                 sequence: UInt64(sequence))
-            set.insert(tombstone)
+            kept += set.insert(tombstone)
             all.append(tombstone)
         }
+        #expect(kept == set.fragments.reduce(0) { $0 + $1.sequences.count }, "seed \(seed)")
         for (left, right) in zip(set.fragments, set.fragments.dropFirst()) {
             #expect(!KeyOrder.less(right.lower, left.upper), "seed \(seed)")
         }

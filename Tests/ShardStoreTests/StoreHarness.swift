@@ -118,6 +118,8 @@ final class StoreNode {
     private(set) var treeFailures: [TreeError] = []
     private(set) var logFailure: LogError?
     var nowMs: UInt64 = 0
+    /// The rows of a command.
+    var makeBatch: (UInt64, ShardID) -> WriteBatch = { Commands.batch($0, shard: $1) }
     /// Commands that erase something.
     var erasing: Set<UInt64> = []
 
@@ -187,7 +189,7 @@ final class StoreNode {
         let entry = committed.entry
         let batch =
             entry.kind == .command
-            ? Commands.batch(Commands.number(entry.payload), shard: committed.group) : WriteBatch()
+            ? makeBatch(Commands.number(entry.payload), committed.group) : WriteBatch()
         store.apply(
             shard: committed.group, index: entry.index, term: entry.term,
             payloadBytes: entry.payload.count, batch,

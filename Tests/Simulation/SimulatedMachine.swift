@@ -96,9 +96,17 @@ package struct SimulatedMachine: Scheduler {
         scheduler.state.withLock { $0.groups[group].delay = delay }
     }
 
-    /// The disk answers nothing before this time of the scheduler's clock.
+    /// The disk answers nothing before this time of the scheduler's clock. A stall that is cut
+    /// short lets those go on who wait for it already.
     package func stallDisk(until nanoseconds: UInt64) {
-        scheduler.state.withLock { $0.groups[group].stalledUntil = nanoseconds }
+        let now = scheduler.clock.monotonicNanoseconds()
+        scheduler.state.withLock { state in
+            let isShorter = nanoseconds < state.groups[group].stalledUntil
+            state.groups[group].stalledUntil = nanoseconds
+            guard isShorter else { return }
+            let lanes = Set(state.groups[group].lanes)
+            state.timers.hasten(max(now, nanoseconds)) { lanes.contains($0) }
+        }
     }
 
     /// Its timers run fast by so much, or slow.

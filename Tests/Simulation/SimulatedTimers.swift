@@ -48,6 +48,16 @@ struct SimulatedTimers {
         return gone
     }
 
+    /// Lanes that wait for their disk, not for a job's time, wait no longer than until `deadline`.
+    mutating func hasten(_ deadline: UInt64, where isMeant: (Int) -> Bool) {
+        heap = heap.map { timer in
+            guard timer.job == nil, timer.deadline > deadline, isMeant(timer.lane) else {
+                return timer
+            }
+            return Timer(deadline: deadline, order: timer.order, lane: timer.lane, job: nil)
+        }.sorted(by: <)
+    }
+
     private mutating func siftUp(_ start: Int) {
         var index = start
         while index > 0, heap[index] < heap[(index - 1) / 2] {

@@ -78,6 +78,8 @@ enum House {
         "MagpieLoad": room(
             6, ["Platform", "ChatModel", "WireProtocol", "MagpieClient"],
             nio.union(["ArgumentParser", "Foundation", "Histogram"])),
+        "MagpieTorture": room(
+            6, storage.union(["ShardStore"]), ["ArgumentParser", "Foundation"]),
         "magpie": room(
             6, ["MagpieServer"],
             ["ArgumentParser", "Logging", "Foundation", "FoundationNetworking"]),

@@ -206,7 +206,7 @@ final class CommitPipeline: @unchecked Sendable {
             }
             let bytes = decided.reduce(0) { $0 + ($1.payload?.count ?? 0) }
             if !decided.isEmpty {
-                apply.putCompletion(decided, isHandedOver: HandOver.suits(bytes))
+                apply.putCompletion(decided, isHandedOver: BriefWork.fits(bytes))
             }
             if !output.hasMore { return }
         }

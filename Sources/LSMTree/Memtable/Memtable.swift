@@ -47,9 +47,12 @@ final class Memtable: Sendable {
             if row.kind == .rangeDelete {
                 let tombstone = RangeTombstone(
                     lower: [UInt8](row.key), upper: [UInt8](row.value), sequence: sequence)
-                tombstones.withLock { $0.insert(tombstone) }
+                let kept = tombstones.withLock { $0.insert(tombstone) }
                 hasTombstones.store(true, ordering: .releasing)
+                // What is kept of older ones grows with each that overlaps them: counted, so that a
+                // cut comes before it is much.
                 return row.key.count + row.value.count + 64
+                    + kept * MemoryLayout<SequenceNumber>.size
             }
             rowCount.add(1, ordering: .releasing)
             return writer.insert(
