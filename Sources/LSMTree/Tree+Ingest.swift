@@ -85,8 +85,8 @@ extension Tree {
         let last = published.load(ordering: .relaxed)
         let newest = max(last, ingest.rowSequence)
         let tables = ingest.takeTables()
-        let empty = Memtable(keyspaceCount: options.keyspaces.count, firstSequence: last + 1)
-        let fresh = Memtable(keyspaceCount: options.keyspaces.count, firstSequence: newest + 1)
+        let empty = Memtable(options.keyspaces, firstSequence: last + 1)
+        let fresh = Memtable(options.keyspaces, firstSequence: newest + 1)
         state.withLock { state in
             freeze(&state, last: last, bytes: memtableState, next: empty) { _ in }
             let frozen = FrozenMemtable(

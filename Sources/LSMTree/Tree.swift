@@ -78,7 +78,7 @@ package final class Tree: Sendable {
         self.onFailure = onFailure
         published = Atomic(recovered.lastSequence)
         let memtable = Memtable(
-            keyspaceCount: options.keyspaces.count, firstSequence: recovered.lastSequence + 1)
+            options.keyspaces, firstSequence: recovered.lastSequence + 1)
         let view = View(active: memtable, frozen: [], keyspaces: recovered.keyspaces)
         let debt = CompactionPicker(options: options, horizon: 0)
             .debt(recovered.keyspaces.map(\.shape))
@@ -143,7 +143,7 @@ package final class Tree: Sendable {
         let wasWriting = isWriting.exchange(true, ordering: .acquiring)
         precondition(!wasWriting, "the thread that applies makes the cuts")
         let last = published.load(ordering: .relaxed)
-        let fresh = Memtable(keyspaceCount: options.keyspaces.count, firstSequence: last + 1)
+        let fresh = Memtable(options.keyspaces, firstSequence: last + 1)
         state.withLock { freeze(&$0, last: last, bytes: bytes, next: fresh, installed) }
         dropRetiredViews()
         isWriting.store(false, ordering: .releasing)

@@ -9,7 +9,8 @@ import Testing
     @Test("rows come back in order, both ways, at every sequence", arguments: 0..<20)
     func order(seed: UInt64) {
         var generator = SplitMix64(seed: seed)
-        let part = Memtable(keyspaceCount: 1, firstSequence: 1)
+        let options = TreeOptions(keyspaces: [KeyspaceOptions(Harness.messages, name: "m")])
+        let part = Memtable(options.keyspaces, firstSequence: 1)
         var history: [(key: [UInt8], value: [UInt8]?)] = []
         for sequence in 1...200 {
             let key = Harness.key(&generator)
@@ -22,7 +23,6 @@ import Testing
                 batch.delete(Harness.messages, key: key)
             }
             history.append((key, isPut ? value : nil))
-            let options = TreeOptions(keyspaces: [KeyspaceOptions(Harness.messages, name: "m")])
             part.insert(batch, first: UInt64(sequence), places: KeyspacePlaces(options))
         }
         for sequence in [0, 1, 50, 199, 200] {
@@ -52,14 +52,14 @@ import Testing
     @Test("values larger than a chunk of the arena are kept")
     func largeValues() {
         let options = TreeOptions(keyspaces: [KeyspaceOptions(Harness.messages, name: "m")])
-        let memtable = Memtable(keyspaceCount: 1, firstSequence: 1)
+        let memtable = Memtable(options.keyspaces, firstSequence: 1)
         for index in 0..<6 {
             var batch = WriteBatch()
             let value = [UInt8](repeating: UInt8(index), count: index * 700_000)
             batch.put(Harness.messages, key: [UInt8(index)], value: value)
             memtable.insert(batch, first: UInt64(index + 1), places: KeyspacePlaces(options))
         }
-        let list = memtable.parts[0].list
+        let list = memtable.parts[0].index.list
         for index in 0..<6 {
             let node = [UInt8(index)].withUnsafeBytes { list.find($0, at: 100) }
             #expect(node != 0)

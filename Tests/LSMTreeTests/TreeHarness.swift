@@ -152,8 +152,10 @@ enum Harness {
         for _ in 0..<(1 + generator.next() % 8) {
             let keyspace = keyspaces[Int(generator.next() % 3)].keyspace
             switch generator.next() % 20 {
-            case 0..<13:
+            case 0..<11:
                 batch.put(keyspace, key: key(&generator), value: value(&generator, keyspace))
+            case 11..<13:
+                append(&batch, keyspace, &generator)
             case 13..<18:
                 batch.delete(keyspace, key: key(&generator))
             default:
@@ -161,6 +163,18 @@ enum Harness {
             }
         }
         return batch
+    }
+
+    /// Rows whose numbers rise by one behind a prefix.
+    private static func append(
+        _ batch: inout WriteBatch, _ keyspace: Keyspace, _ generator: inout SplitMix64
+    ) {
+        let prefix = (0..<2).map { _ in UInt8(generator.next() % 3) &* 21 }
+        let first = UInt8(generator.next() % 6)
+        for number in first...(first + UInt8(generator.next() % 4)) {
+            let key = prefix + [UInt8](repeating: 0, count: 7) + [number]
+            batch.put(keyspace, key: key, value: value(&generator, keyspace))
+        }
     }
 
     /// All rows as an iterator gives them, forward.

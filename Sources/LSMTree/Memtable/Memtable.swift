@@ -1,7 +1,8 @@
 import SortedTable
 import Synchronization
 
-/// The newest rows of all keyspaces, in memory: one arena, one skip list per keyspace.
+/// The newest rows of all keyspaces, in memory: one arena, one skip list per keyspace, and for
+/// numbered keyspaces ``NumberedRuns`` before it.
 ///
 /// A list per keyspace, not a prefix per key: searches are shorter, and each list keeps its own
 /// splice, so a batch that touches four keyspaces disturbs none of them.
@@ -10,17 +11,23 @@ import Synchronization
 final class Memtable: Sendable {
     /// One keyspace's part.
     final class Part: Sendable {
-        let list: SkipList
-        private let writer: SkipListWriter
+        let index: MemtableIndex
+        private let listWriter: SkipListWriter
+        private let runsWriter: NumberedRunsWriter?
         /// Range deletes; readers take the value.
         private let tombstones = Mutex(RangeTombstoneSet(keepsHistory: true))
         /// Lets readers skip the lock when there are none.
         private let hasTombstones = Atomic<Bool>(false)
         private let rowCount = Atomic<Int>(0)
 
-        init(arena: Arena, seed: UInt64) {
-            writer = SkipListWriter(arena: arena, seed: seed)
-            list = writer.list
+        init(_ options: KeyspaceOptions, arena: Arena, seed: UInt64) {
+            listWriter = SkipListWriter(arena: arena, seed: seed)
+            if options.isNumbered, let length = options.filterPrefixLength {
+                runsWriter = NumberedRunsWriter(arena: arena, prefixLength: length, seed: seed)
+            } else {
+                runsWriter = nil
+            }
+            index = MemtableIndex(list: listWriter.list, runs: runsWriter?.runs)
         }
 
         /// Rows inserted, range deletes excluded.
@@ -55,8 +62,19 @@ final class Memtable: Sendable {
                     + kept * MemoryLayout<SequenceNumber>.size
             }
             rowCount.add(1, ordering: .releasing)
-            return writer.insert(
-                key: row.key, trailer: sequence &<< 8 | UInt64(row.kind.rawValue), value: row.value)
+            let trailer = sequence &<< 8 | UInt64(row.kind.rawValue)
+            if let runsWriter,
+                let bytes = runsWriter.insert(key: row.key, trailer: trailer, value: row.value)
+            {
+                return bytes
+            }
+            return listWriter.insert(key: row.key, trailer: trailer, value: row.value)
+        }
+
+        /// The rows at a sequence, for a merge.
+        func makeSource(at sequence: SequenceNumber) -> MergeSource {
+            guard let runs = index.runs else { return MemtableSource(self, at: sequence) }
+            return NumberedMemtableSource(self, runs, at: sequence)
         }
     }
 
@@ -67,9 +85,11 @@ final class Memtable: Sendable {
     private let arena = Arena()
     private let usedBytes = Atomic<Int>(0)
 
-    init(keyspaceCount: Int, firstSequence: SequenceNumber) {
+    init(_ keyspaces: [KeyspaceOptions], firstSequence: SequenceNumber) {
         let arena = self.arena
-        parts = (0..<keyspaceCount).map { Part(arena: arena, seed: UInt64($0)) }
+        parts = keyspaces.enumerated().map { place, options in
+            Part(options, arena: arena, seed: UInt64(place))
+        }
         self.firstSequence = firstSequence
     }
 
@@ -86,6 +106,34 @@ final class Memtable: Sendable {
         }
         usedBytes.add(used, ordering: .relaxed)
     }
+}
+
+/// Where a keyspace's rows stand: what a look-up needs, without a reference count to touch. Valid
+/// as long as the memtable's part is.
+struct MemtableIndex: Sendable {
+    let list: SkipList
+    /// Of a numbered keyspace. Where both have rows of a key, those of the list are newer.
+    let runs: NumberedRuns?
+
+    /// The newest row of `key` at or below `sequence`.
+    @inline(__always)
+    func find(_ key: UnsafeRawBufferPointer, at sequence: SequenceNumber) -> MemtableRow? {
+        if runs == nil || !list.isEmpty {
+            let node = list.find(key, at: sequence)
+            if node != 0 {
+                return MemtableRow(trailer: list.trailer(node), value: list.value(node))
+            }
+        }
+        guard let row = runs?.find(key, at: sequence) else { return nil }
+        return MemtableRow(trailer: NumberedRuns.trailer(row), value: NumberedRuns.value(row))
+    }
+}
+
+/// A row that was found. Valid as long as the memtable's part is.
+struct MemtableRow {
+    /// Sequence and kind: sequence << 8 | kind.
+    let trailer: UInt64
+    let value: UnsafeRawBufferPointer
 }
 
 /// From a keyspace's number to its place in the options, without a search.

@@ -92,6 +92,10 @@ struct SkipList: @unchecked Sendable {
         link(node, at: 8).pointee.load(ordering: .acquiring)
     }
 
+    /// True when no row is linked.
+    @inline(__always)
+    var isEmpty: Bool { next(head) == 0 }
+
     // MARK: Search
 
     /// The last node whose user key sorts before `key`, the head when there is none.

@@ -25,6 +25,9 @@ final class SkipListWriter: @unchecked Sendable {
         random.initialize(to: SplitMix64.mix(seed &+ 1) | 1)
     }
 
+    /// The node of the last row.
+    var newest: UInt32 { splice[0] }
+
     deinit {
         splice.deallocate()
         random.deallocate()

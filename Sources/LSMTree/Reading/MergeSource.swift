@@ -12,11 +12,11 @@ import SortedTable
 /// compares are read directly, and only a move is a virtual call.
 class MergeSource {
     /// False before the first seek and past either end.
-    final fileprivate(set) var isValid = false
+    final var isValid = false
     /// Valid until the next move of this source.
-    final fileprivate(set) var userKey = UnsafeRawBufferPointer(start: nil, count: 0)
+    final var userKey = UnsafeRawBufferPointer(start: nil, count: 0)
     /// Sequence and kind of the row: sequence << 8 | kind.
-    final fileprivate(set) var trailer: UInt64 = 0
+    final var trailer: UInt64 = 0
     /// Range deletes of this source, or nil; they also hide rows of all older sources.
     final let tombstones: RangeTombstoneSet?
     /// The fragment that the last look-up hit or stood before.
@@ -44,7 +44,7 @@ class MergeSource {
     func previous() throws(TableError) {}
 }
 
-/// A memtable's rows at a sequence.
+/// The rows of a memtable's list at a sequence.
 final class MemtableSource: MergeSource {
     private let list: SkipList
     /// Keeps the list's memory.
@@ -52,11 +52,12 @@ final class MemtableSource: MergeSource {
     private let limit: SequenceNumber
     private var node: UInt32 = 0
 
-    init(_ part: Memtable.Part, at sequence: SequenceNumber) {
-        list = part.list
+    /// - Parameter hasTombstones: false for one whose owner looks after the range tombstones.
+    init(_ part: Memtable.Part, at sequence: SequenceNumber, hasTombstones: Bool = true) {
+        list = part.index.list
         self.part = part
         limit = sequence
-        super.init(tombstones: part.rangeTombstones())
+        super.init(tombstones: hasTombstones ? part.rangeTombstones() : nil)
     }
 
     override var internalKey: UnsafeRawBufferPointer { list.internalKey(node) }

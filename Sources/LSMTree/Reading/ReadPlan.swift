@@ -7,7 +7,7 @@ import SortedTable
 struct ReadPlan {
     /// A memtable's part.
     struct Memory {
-        let list: SkipList
+        let index: MemtableIndex
         let part: Unmanaged<Memtable.Part>
     }
 
@@ -36,7 +36,7 @@ struct ReadPlan {
         memories = .allocate(capacity: parts.count)
         for (place, part) in parts.enumerated() {
             memories.initializeElement(
-                at: place, to: Memory(list: part.list, part: .passUnretained(part)))
+                at: place, to: Memory(index: part.index, part: .passUnretained(part)))
         }
         let groups =
             levels.levels[0].map { [$0] } + levels.levels.dropFirst().filter { !$0.isEmpty }
@@ -60,15 +60,12 @@ struct ReadPlan {
     ) throws(TableError) -> UnsafeRawBufferPointer? {
         var place = 0
         while place < memories.count {
-            let list = memories[place].list
             let cover = memories[place].part._withUnsafeGuaranteedRef {
                 $0.newestTombstone(covering: key, at: sequence)
             }
-            let node = list.find(key, at: sequence)
-            if node != 0 {
-                let trailer = list.trailer(node)
-                let isPut = UInt8(truncatingIfNeeded: trailer) == RowKind.put.rawValue
-                return isPut && trailer &>> 8 > cover ? list.value(node) : nil
+            if let row = memories[place].index.find(key, at: sequence) {
+                let isPut = UInt8(truncatingIfNeeded: row.trailer) == RowKind.put.rawValue
+                return isPut && row.trailer &>> 8 > cover ? row.value : nil
             }
             if cover > 0 { return nil }
             place &+= 1

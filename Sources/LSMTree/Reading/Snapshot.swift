@@ -65,7 +65,7 @@ package final class Snapshot: Sendable {
         let place = tree.places[keyspace]
         var sources: [MergeSource] = []
         for memtable in memtables {
-            sources.append(MemtableSource(memtable.parts[place], at: sequence))
+            sources.append(memtable.parts[place].makeSource(at: sequence))
         }
         let prefix = filterPrefix(place, lower, upper)
         let levels = view.keyspaces[place]
