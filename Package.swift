@@ -146,8 +146,9 @@ let package = Package(
         library(
             "MagpieServer",
             [
-                "Bytes", "Platform", "ChatModel", "ChatNode", "Replication", "Session", "Secrets",
-                "Gateway", "PeerLink", logging, lifecycle, nioCore, nioPosix, signals,
+                "Bytes", "Platform", "ChatModel", "RecordLog", "LSMTree", "ChatNode", "Replication",
+                "Session", "Secrets", "Gateway", "PeerLink", logging, lifecycle, nioCore, nioPosix,
+                signals,
             ],
             resources: webClient.map { .embedInCode("Web/" + $0) }),
         library(

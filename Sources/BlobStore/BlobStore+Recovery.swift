@@ -50,7 +50,7 @@ extension BlobStore {
             return scan.damage
         }
         // Later copies win: they were written because an earlier one was damaged.
-        for blob in scan.blobs { state.index[blob.hash] = blob.location }
+        for blob in scan.blobs { state.note(blob.location, of: blob.hash) }
         state.salts[id] = header.salt
         if header.kind == .shared {
             try settle(file, scan)

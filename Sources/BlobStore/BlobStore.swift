@@ -50,7 +50,9 @@ package final class BlobStore: Sendable {
 
     struct State {
         /// Where readable blobs stand, with the salt of the volume.
-        var index: [BlobHash: BlobLocation] = [:]
+        private(set) var index: [BlobHash: BlobLocation] = [:]
+        /// Their bytes.
+        private(set) var indexedBytes: UInt64 = 0
         var salts: [UInt64: UInt64] = [:]
         /// Written, not synced, in the order of their offsets.
         var unsynced: [(hash: BlobHash, location: BlobLocation)] = []
@@ -59,6 +61,11 @@ package final class BlobStore: Sendable {
         var shared: Volume?
         var nextID: UInt64 = 1
         var isDead = false
+
+        mutating func note(_ location: BlobLocation, of hash: BlobHash) {
+            if let old = index.updateValue(location, forKey: hash) { indexedBytes -= old.length }
+            indexedBytes += location.length
+        }
     }
 
     let fileSystem: any FileSystem
@@ -92,6 +99,9 @@ package final class BlobStore: Sendable {
 
     /// Bytes of the blob; nil when it is not here.
     package func size(_ hash: BlobHash) -> UInt64? { location(hash)?.length }
+
+    /// Bytes of all blobs that are here, which is nearly what the volumes take on the disk.
+    package var bytes: UInt64 { state.withLock { $0.indexedBytes } }
 
     /// Where the blob stands; nil when it is not here.
     package func location(_ hash: BlobHash) -> BlobLocation? {
@@ -250,7 +260,7 @@ package final class BlobStore: Sendable {
         state.withLock { state in
             state.shared?.durableEnd = volume.end
             while let first = state.unsynced.first, first.location.offset < volume.end {
-                state.index[first.hash] = first.location
+                state.note(first.location, of: first.hash)
                 state.damaged.remove(first.hash)
                 state.unsynced.removeFirst()
             }
@@ -299,11 +309,11 @@ package final class BlobStore: Sendable {
                     files.uploadPath(location.volume), to: files.path(location.volume))
                 try fileSystem.syncDirectory(directory)
             } catch {
-                state.withLock { $0.isDead = true }
+                if !error.isWaitedOut { state.withLock { $0.isDead = true } }
                 throw .disk(error)
             }
             state.withLock { state in
-                state.index[hash] = location
+                state.note(location, of: hash)
                 state.salts[location.volume] = salt
                 state.damaged.remove(hash)
             }

@@ -83,10 +83,6 @@ extension ChatNode {
         } catch let error as ServiceError {
             return .failure(error)
         } catch {
-            // What this node can't read its peers have: it stops, and gets it from them.
-            if let damage = error as? TreeError, damage.isDamage, !cluster.isAlone {
-                fail(.tree(damage))
-            }
             let incident = report(error)
             return .failure(ServiceError(.internal, "see the server's log, incident \(incident)"))
         }
@@ -125,6 +121,7 @@ extension ChatNode {
     func propose(_ command: Command, answer: @escaping Answer<CommandResult>) {
         var shard = shards.shard(of: command.slot)
         if case .setMap = command { shard = ShardMap.meta }
+        if let refusal = storageRefusal(command) { return refuse(answer, refusal) }
         let proposal = Proposal(
             shard: shard, command: CommandCodec.encode(command),
             answer: answer)

@@ -20,6 +20,7 @@ extension ChatNode {
             let error = ServiceError(.invalidArgument, "X-Content-SHA256: 64 hexadecimal digits")
             return refuse(answer, error)
         }
+        if disk.room != .ample { return refuse(answer, Self.diskIsFull) }
         let isQueued = blobLanes.run { [self] in
             guard takeUploadSeat() else { return answer(.failure(Self.overloaded)) }
             do {
@@ -80,10 +81,7 @@ extension ChatNode {
         if let error = error as? BlobError {
             if case .tooLong = error { return tooLarge }
             if case .dead = error { fail(.blobs(error)) }
-            if case .disk(let disk) = error, disk.reason == .noSpace {
-                return ServiceError(
-                    .readOnly, "the server's disk is full; try again later", retryAfterMs: 60_000)
-            }
+            if case .disk(let disk) = error, disk.reason == .noSpace { return Self.diskIsFull }
         }
         return ServiceError(.internal, "see the server's log, incident \(report(error))")
     }

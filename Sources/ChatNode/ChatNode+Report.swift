@@ -1,7 +1,8 @@
 import ChatEngine
 package import ChatModel
-import LSMTree
+package import LSMTree
 import RaftCore
+package import RecordLog
 package import Replication
 package import Session
 import ShardStore
@@ -21,6 +22,16 @@ package struct StorageReport: Sendable {
     package var memtableBytes: Int
     /// Level 0 first.
     package var levels: [Level]
+    /// Room, budget and ballast.
+    package var disk: DiskReport
+    /// What the log takes on the disk.
+    package var log: LogSpace
+    /// Bytes of tables that nobody can read any more, by keyspace and level.
+    package var garbage: TreeGarbage
+    /// How far the scrub is.
+    package var scrub: ScrubStatistics
+    /// Tables in which damage was found.
+    package var quarantined: [QuarantinedTable]
 }
 
 extension ChatNode {
@@ -35,7 +46,10 @@ extension ChatNode {
                 levels[number].bytes += level.bytes
             }
         }
-        return StorageReport(memtableBytes: statistics.memtableBytes, levels: levels)
+        return StorageReport(
+            memtableBytes: statistics.memtableBytes, levels: levels, disk: disk.report,
+            log: store.replicator.logSpace.space, garbage: store.tree.garbage,
+            scrub: statistics.scrub, quarantined: statistics.quarantined)
     }
 }
 

@@ -66,6 +66,7 @@ package final class ChatNode: NodePort {
     /// The newest pages of conversations in use.
     let tails = TailCache()
     let reports: SharedReports
+    let disk: DiskWatch
     private let snapshots = Mutex<(source: SnapshotSource, fetcher: SnapshotFetcher)?>(nil)
     /// Ends the node's work for good: it takes nothing more, and the process is told to end.
     let fail: @Sendable (NodeFailure) -> Void
@@ -81,6 +82,7 @@ package final class ChatNode: NodePort {
         let answers: any Lane
         let exports: any Lane
         let rebuild: any Lane
+        let disk: any Lane
 
         init(_ scheduler: any Scheduler) {
             consensus = scheduler.hotLane("consensus")
@@ -90,6 +92,7 @@ package final class ChatNode: NodePort {
             answers = scheduler.lane("answers")
             exports = scheduler.lane("exports")
             rebuild = scheduler.lane("rebuild")
+            disk = scheduler.lane("disk")
         }
     }
 
@@ -140,6 +143,7 @@ package final class ChatNode: NodePort {
                 directory: directory, configuration: configuration, seams: seams, shards: shards,
                 consensusBox: consensusBox, apply: apply, hooks: hooks, fail: fail)
             (store, blobs, cluster) = try opening.open()
+            disk = try opening.watch(store, blobs)
         } catch {
             directory.release()
             throw error
@@ -346,6 +350,7 @@ package final class ChatNode: NodePort {
         repeatedly(every: .seconds(1)) { [apply] in apply.putCompletion(.tick) }
         repeatedly(every: .seconds(600)) { [weak self] in self?.moveStampsOn() }
         repeatedly(every: .seconds(5)) { [weak self] in self?.markBlobs() }
+        lookAfterDisk()
         if !cluster.isAlone {
             repeatedly(every: .seconds(1)) { [weak self] in self?.tellHowItIs() }
         }
@@ -358,6 +363,16 @@ package final class ChatNode: NodePort {
             guard let self, !meters.isStopping.load(ordering: .relaxed) else { return }
             job()
             repeatedly(every: interval, job)
+        }
+    }
+
+    /// On a lane of its own, each second from the end of the last: writing the ballast takes time.
+    private func lookAfterDisk() {
+        lanes.disk.submit(after: .seconds(1)) { [weak self] in
+            guard let self, !meters.isStopping.load(ordering: .relaxed) else { return }
+            disk.tick()
+            store.tree.scrub(nowMs: seams.clock.wallMilliseconds())
+            lookAfterDisk()
         }
     }
 
@@ -382,8 +397,11 @@ package final class ChatNode: NodePort {
     /// Writes down how far the media volumes are durable, so that rot is told from a torn tail.
     private func markBlobs() {
         _ = blobLanes.run { [blobs, fail] in
-            do {
+            do throws(BlobError) {
                 try blobs.mark()
+            } catch .disk(let error) where error.isWaitedOut {
+                // The mark is for later; what is durable stays so.
+                return
             } catch {
                 fail(.blobs(error))
             }
@@ -416,6 +434,7 @@ package final class ChatNode: NodePort {
     package func stop() {
         meters.isStopping.store(true, ordering: .relaxed)
         lanes.timer.stop()
+        lanes.disk.stop()
         cluster.detach()
         feeds.withLock { $0 }?.stop()
         let (source, fetcher) = snapshots.withLock { ($0?.source, $0?.fetcher) }

@@ -19,6 +19,7 @@ package struct StartFailure: Error, Sendable, CustomStringConvertible {
 /// DIR/log/         the replicated log
 /// DIR/tree/        the sorted tables
 /// DIR/blobs/       media volumes
+/// DIR/ballast      room to give up when the disk is full
 /// ```
 final class DataDirectory: Sendable {
     let path: String

@@ -13,6 +13,10 @@ package struct NodeConfiguration: Sendable {
     package var publicURL: String?
     /// Bytes for memtables and caches together.
     package var memoryBudget = 512 << 20
+    /// Bytes of disk that it may take; nil: as many as the volume has.
+    package var diskBudget: UInt64?
+    /// Bytes per second at which tables are read again to find rot; 0: they are not.
+    package var scrubBytesPerSecond = 4 << 20
     /// Cost of one password hash.
     package var passwordCost = PasswordHash.Cost.standard
     /// Threads for cold reads.
@@ -31,6 +35,13 @@ package struct NodeConfiguration: Sendable {
     /// The defaults, in `directory`.
     package init(directory: String) {
         self.directory = directory
+    }
+
+    /// A memtable takes 4 GiB at most, and more than twice this before writes wait.
+    var memtableBytes: Int { min(memoryBudget / 8, 512 << 20) }
+
+    var diskPolicy: DiskPolicy {
+        DiskPolicy(memtableBytes: memtableBytes, segmentBytes: segmentBytes)
     }
 }
 

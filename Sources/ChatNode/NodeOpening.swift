@@ -44,6 +44,13 @@ struct NodeOpening {
 
     func open() throws -> (ShardStore, BlobStore, ClusterLinks) {
         let files = seams.fileSystem
+        let policy = configuration.diskPolicy
+        if let budget = configuration.diskBudget, budget < policy.budgetMin {
+            throw StartFailure(
+                "a disk budget of \(budget >> 20) MB is too small: with this much memory it is "
+                    + "\(policy.budgetMin >> 20) MB at least")
+        }
+        try DiskWatch.makeRoom(files, directory.path, policy: policy)
         var isMarked = false
         if hasPeers { isMarked = try files.exists(directory.path + "/" + Self.rebuildMark) }
         if isMarked {
@@ -62,6 +69,19 @@ struct NodeOpening {
             return try openOnce()
         } catch {
             throw explain(error)
+        }
+    }
+
+    /// What looks after the disk of a store that is open; a failure closes it.
+    func watch(_ store: ShardStore, _ blobs: BlobStore) throws -> DiskWatch {
+        do {
+            return try DiskWatch(
+                seams.fileSystem, directory.path, budget: configuration.diskBudget,
+                policy: configuration.diskPolicy, store: store, blobs: blobs,
+                notice: hooks.incident)
+        } catch {
+            store.close()
+            throw StartFailure("\(error)")
         }
     }
 
@@ -121,8 +141,8 @@ struct NodeOpening {
 
     private func openStore(_ superblock: Superblock, _ formation: Formation) throws -> ShardStore {
         var tree = TreeOptions(keyspaces: KeySchema.all)
-        // A memtable takes 4 GiB at most, and more than twice this before writes wait.
-        tree.sizeForNode(memtableBytes: min(configuration.memoryBudget / 8, 512 << 20))
+        tree.sizeForNode(memtableBytes: configuration.memtableBytes)
+        tree.scrubBytesPerSecond = configuration.scrubBytesPerSecond
         tree.blockCacheBytes = configuration.memoryBudget / 2
         var options = ShardStoreOptions(tree: tree)
         options.replication.log = .init(segmentBytes: configuration.segmentBytes)
@@ -148,7 +168,14 @@ struct NodeOpening {
                 apply.putCompletion(
                     .installed(cut.positions.map { (shard: $0.shard, index: $0.index) }))
             },
-            onTreeFailure: { [fail] in fail(.tree($0)) })
+            onTreeFailure: { [fail] in fail(.tree($0)) },
+            onTreeDamage: { [fail, hooks, hasPeers] damage in
+                // What this node can't read its peers have: it stops, and gets it from them.
+                if hasPeers { return fail(.tree(damage)) }
+                hooks.incident(
+                    "\(damage). The table is in quarantine: what needs it fails, everything else "
+                        + "goes on")
+            })
     }
 
     /// Founders begin with all founders as voters; who comes later begins outside and is let in.

@@ -20,19 +20,25 @@ extension Tree {
         do throws(TableError) {
             guard let tables = try flush(frozen.memtable, view) else { return }
             let added = (tables + frozen.ingested).map { (level: 0, table: $0) }
-            guard install(remove: [], add: added, frozen: frozen) else { return }
+            switch install(remove: [], add: added, frozen: frozen) {
+            case .done: break
+            case .ended: return
+            case .noSpace:
+                discard(tables)
+                return flushLater()
+            }
             noteSpace(isShort: false)
         } catch {
-            if isWaitedOut(error) {
-                installLane.submit(after: Self.spaceRetry) { [weak self] in self?.flushOldest() }
-                // A merge that stood back for the flush may make room.
-                wakeCompaction()
-            } else {
-                fail(TreeError(error))
-            }
+            if isWaitedOut(error) { flushLater() } else { fail(TreeError(error)) }
             return
         }
         frozen.installed(frozen.state)
+        wakeCompaction()
+    }
+
+    private func flushLater() {
+        installLane.submit(after: Self.spaceRetry) { [weak self] in self?.flushOldest() }
+        // A merge that stood back for the flush may make room.
         wakeCompaction()
     }
 
@@ -59,12 +65,12 @@ extension Tree {
                 while try !rewriter.run(&cursor, output, bytes: options.sliceBytes) {
                     guard isStopping else { continue }
                     output.discard()
-                    Self.discard(tables, store)
+                    discard(tables)
                     return nil
                 }
             } catch {
                 output.discard()
-                Self.discard(tables, store)
+                discard(tables)
                 throw error
             }
             tables += output.tables
@@ -73,29 +79,38 @@ extension Tree {
             do throws(TableError) {
                 try store.syncDirectory()
             } catch {
-                Self.discard(tables, store)
+                discard(tables)
                 throw error
             }
         }
         return tables
     }
 
-    private static func discard(_ tables: [TableHandle], _ store: TableStore) {
+    /// Removes tables that no manifest ever listed.
+    func discard(_ tables: [TableHandle]) {
         for table in tables { store.remove(table.metadata.fileID) }
     }
 
     // MARK: Install (install lane)
 
-    /// Makes a change of the tables durable, then visible. False when it failed, and then nothing
-    /// more is installed, ever.
+    /// What came of an install.
+    enum Installation {
+        case done
+        /// The tree is closed or has failed: nothing more is installed, ever.
+        case ended
+        /// The manifest had no room for it, and nothing happened.
+        case noSpace
+    }
+
+    /// Makes a change of the tables durable, then visible.
     func install(
         remove: [(level: Int, table: TableHandle)], add: [(level: Int, table: TableHandle)],
         frozen: FrozenMemtable? = nil
-    ) -> Bool {
+    ) -> Installation {
         let (view, isStopped) = state.withLock { state in
             (state.view, state.failure != nil || state.isClosed)
         }
-        if isStopped { return false }
+        if isStopped { return .ended }
         var edit = ManifestEdit(
             nextFileID: store.nextFileID,
             lastSequence: frozen?.lastSequence ?? installedSequence(view), state: frozen?.state)
@@ -110,12 +125,13 @@ extension Tree {
         do throws(TreeError) {
             try manifest.append(edit)
         } catch {
+            if isWaitedOut(error) { return .noSpace }
             fail(error)
-            return false
+            return .ended
         }
         publish(remove, add, frozen)
         if manifest.isLong { rewriteManifest() }
-        return true
+        return .done
     }
 
     /// The last sequence that is in tables.
@@ -141,13 +157,14 @@ extension Tree {
             if frozen != nil { frozenLeft.removeLast() }
             show(View(active: old.active, frozen: frozenLeft, keyspaces: keyspaces), in: &state)
             if let frozen { state.installedState = frozen.state }
+            if !state.quarantined.isEmpty { state.quarantined.subtract(removed.subtracting(added)) }
         }
         for item in remove where !added.contains(item.table.metadata.fileID) {
             item.table.markObsolete()
         }
         dropRetiredViews()
-        let shapes = state.withLock { $0.view.keyspaces }.map(\.shape)
-        let debt = CompactionPicker(options: options, horizon: 0).debt(shapes)
+        let (view, picker) = picking(horizon: 0)
+        let debt = picker.debt(view.keyspaces.map(\.shape))
         state.withLock { $0.compactionDebt = debt }
         wakeWaiters()
     }
@@ -160,7 +177,8 @@ extension Tree {
                     view.keyspaces, nextFileID: store.nextFileID + 1,
                     lastSequence: installedSequence(view), state: bytes))
         } catch {
-            fail(error)
+            // Without room the one in use goes on; the next install tries again.
+            if !isWaitedOut(error) { fail(error) }
         }
     }
 
@@ -198,10 +216,10 @@ extension Tree {
 
     /// A full disk while table data was written is no failure: nothing was promised yet, what was
     /// written is removed, and space may come back. A failed sync is, whatever it says.
-    func isWaitedOut(_ error: TableError) -> Bool {
-        guard case .disk(let error) = error, error.reason == .noSpace,
-            !error.operation.contains("sync")
-        else { return false }
+    func isWaitedOut(_ error: TableError) -> Bool { isWaitedOut(TreeError(error)) }
+
+    func isWaitedOut(_ error: TreeError) -> Bool {
+        guard case .disk(let error) = error, error.isWaitedOut else { return false }
         noteSpace(isShort: true)
         return true
     }

@@ -34,6 +34,7 @@ extension Tree {
     /// Does a slice of the compaction that has right of way; the install lane takes the result.
     private func compactOnce() {
         if isStopping { return compactor.discard() }
+        discardDamaged()
         guard let run = nextRun() else { return wakeWaiters() }
         do throws(TableError) {
             if let result = try run.step(bytes: options.sliceBytes) {
@@ -48,6 +49,9 @@ extension Tree {
             compactor.discard()
             if isWaitedOut(error) {
                 goOn(after: Self.spaceRetry)
+            } else if isQuarantined(error) {
+                // What is picked now leaves the table alone.
+                goOn(after: .zero)
             } else {
                 fail(TreeError(error))
             }
@@ -64,8 +68,13 @@ extension Tree {
 
     /// On the install lane: installs and lets the compaction lane look again.
     private func finishCompaction(_ plan: CompactionPlan, _ result: CompactionRun.Result) {
-        guard install(remove: result.remove, add: result.add) else { return wakeWaiters() }
-        noteSpace(isShort: false)
+        switch install(remove: result.remove, add: result.add) {
+        case .done: noteSpace(isShort: false)
+        case .ended: return wakeWaiters()
+        case .noSpace:
+            if plan.work == .merge { discard(result.add.map(\.table)) }
+            return goOn(after: Self.spaceRetry)
+        }
         state.withLock { $0.counters.count(plan, result) }
         goOn(after: .zero)
     }
@@ -80,8 +89,7 @@ extension Tree {
             return begin(plan, levels)
         }
         if !run.plan.isDeep { return run }
-        let view = state.withLock { $0.view }
-        let picker = CompactionPicker(options: options, horizon: expiryHorizon)
+        let (view, picker) = picking(horizon: expiryHorizon)
         if let plan = picker.urgent(view.keyspaces.map(\.shape), before: run.plan) {
             state.withLock { $0.counters.yields += 1 }
             return begin(plan, view.keyspaces[plan.keyspace])
@@ -110,12 +118,12 @@ extension Tree {
     }
 
     private func pickCompaction() -> (CompactionPlan, KeyspaceLevels)? {
-        let picker = CompactionPicker(options: options, horizon: expiryHorizon)
         while true {
-            let (view, requests) = state.withLock { state in
+            let requests = state.withLock { state in
                 state.mustLook = false
-                return (state.view, state.requests)
+                return state.requests
             }
+            let (view, picker) = picking(horizon: expiryHorizon)
             let shapes = view.keyspaces.map(\.shape)
             let open = requests.filter { !picker.isDone($0, shapes[$0.keyspace]) }
             if let plan = picker.pick(shapes, requests: open) {
@@ -131,6 +139,15 @@ extension Tree {
             }
             if isDone { return nil }
         }
+    }
+
+    /// The tables, and what picks among them.
+    func picking(horizon: UInt64) -> (View, CompactionPicker) {
+        let (view, quarantined) = state.withLock { ($0.view, $0.quarantined) }
+        return (
+            view,
+            CompactionPicker(options: options, horizon: horizon, quarantined: quarantined)
+        )
     }
 
     private func dropRequests(_ count: Int, keeping open: [CompactionRequest]) {

@@ -18,10 +18,12 @@ extension Tree {
     /// - Parameters:
     ///   - cache: shared with other trees; nil: one of the options' size.
     ///   - onFailure: called once, on a lane of the tree, when background work fails for good.
+    ///   - onDamage: called on a lane of the tree for each table that goes into quarantine.
     package static func open(
         fileSystem: any FileSystem, directory: String, options: TreeOptions,
         scheduler: any Scheduler, cache: BlockCache? = nil,
-        onFailure: @escaping @Sendable (TreeError) -> Void
+        onFailure: @escaping @Sendable (TreeError) -> Void,
+        onDamage: @escaping @Sendable (TreeError) -> Void = { _ in }
     ) throws(TreeError) -> Tree {
         let installLane = scheduler.lane("tree-install")
         let compactionLane = scheduler.lane("tree-compact")
@@ -36,7 +38,9 @@ extension Tree {
             let recovered = try recover(store, manifest)
             let tree = Tree(
                 options: options, store: store, manifest: manifest, recovered: recovered,
-                installLane: installLane, compactionLane: compactionLane, onFailure: onFailure)
+                installLane: installLane, compactionLane: compactionLane, onFailure: onFailure,
+                onDamage: onDamage)
+            store.alarm.listen { [weak tree] in tree?.noteDamage($0, $1) }
             tree.wakeCompaction()
             return tree
         } catch {

@@ -17,8 +17,9 @@ import Synchronization
 ///   and hands the result to the install lane. So a flush never waits behind a merge.
 ///
 /// Order of durability: table data → table sync → directory sync → manifest record → manifest
-/// sync → visible → inputs removed, when no snapshot needs them. A failed sync or any rot ends
-/// background work for good and is reported once; a full disk is waited out.
+/// sync → visible → inputs removed, when no snapshot needs them. A failed sync ends background work
+/// for good and is reported once; a full disk is waited out; a table with rot goes into quarantine,
+/// see `Tree+Quarantine.swift`.
 package final class Tree: Sendable {
     struct State {
         var view: View
@@ -47,6 +48,12 @@ package final class Tree: Sendable {
         var retired: [(view: View, epoch: UInt64)] = []
         /// The install lane will look after them again.
         var isDropPlanned = false
+        /// Tables in quarantine, by file id.
+        var quarantined: Set<UInt64> = []
+        /// How far the scrub is.
+        var scrub = ScrubStatistics()
+        /// The compaction lane will scrub a little.
+        var isScrubPlanned = false
     }
 
     let context: TreeContext
@@ -56,7 +63,9 @@ package final class Tree: Sendable {
     let installLane: any Lane
     let compactionLane: any Lane
     let compactor = Compactor()
+    let scrubber = Scrubber()
     let onFailure: @Sendable (TreeError) -> Void
+    let onDamage: @Sendable (TreeError) -> Void
     /// All rows up to here are in the memtables or tables, and visible; those of an ingest as soon
     /// as it is installed.
     let published: Atomic<SequenceNumber>
@@ -68,7 +77,8 @@ package final class Tree: Sendable {
     init(
         options: TreeOptions, store: TableStore, manifest: Manifest, recovered: RecoveredTree,
         installLane: any Lane, compactionLane: any Lane,
-        onFailure: @escaping @Sendable (TreeError) -> Void
+        onFailure: @escaping @Sendable (TreeError) -> Void,
+        onDamage: @escaping @Sendable (TreeError) -> Void
     ) {
         context = TreeContext(options: options, gate: store.cache.gate)
         self.store = store
@@ -76,6 +86,7 @@ package final class Tree: Sendable {
         self.installLane = installLane
         self.compactionLane = compactionLane
         self.onFailure = onFailure
+        self.onDamage = onDamage
         published = Atomic(recovered.lastSequence)
         let memtable = Memtable(
             options.keyspaces, firstSequence: recovered.lastSequence + 1)
@@ -271,6 +282,7 @@ package final class Tree: Sendable {
         store.graveyard.close()
         compactionLane.stop()
         compactor.discard()
+        scrubber.discard()
         if !isFlushing { installLane.stop() }
         manifest.close()
         wakeWaiters()

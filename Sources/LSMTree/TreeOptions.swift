@@ -32,6 +32,11 @@ package struct TreeOptions: Sendable {
     /// Bytes per second that compaction reads, and writes, while nothing is urgent; the more work
     /// is due the faster it goes, up to the disk's speed. 0: always at the disk's speed.
     package var compactionBytesPerSecond = 0
+    /// Bytes of tables that the scrub reads per second when ``Tree/scrub(nowMs:)`` is called. 0: it
+    /// does nothing.
+    package var scrubBytesPerSecond = 0
+    /// The least time from the start of one round of the scrub to the start of the next.
+    package var scrubIntervalMs: UInt64 = 24 * 3_600_000
     /// A manifest is rewritten when its edits pass this size.
     package var manifestBytes: UInt64 = 4 << 20
     /// Rows are written through lz4 from level 2 down. False keeps every level raw.
@@ -47,12 +52,13 @@ package struct TreeOptions: Sendable {
         self.keyspaces = keyspaces
     }
 
-    /// Sizes the tree as a node does: levels follow the memtable, and compaction that is not urgent
-    /// takes 16 MiB/s.
+    /// Sizes the tree as a node does: levels follow the memtable, compaction that is not urgent
+    /// takes 16 MiB/s, and the scrub 4 MiB/s.
     package mutating func sizeForNode(memtableBytes bytes: Int) {
         memtableBytes = bytes
         levelBaseBytes = UInt64(levelZeroTables * bytes)
         compactionBytesPerSecond = 16 << 20
+        scrubBytesPerSecond = 4 << 20
     }
 
     /// Levels of each keyspace, level 0 included.

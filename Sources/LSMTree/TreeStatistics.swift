@@ -68,13 +68,38 @@ package struct TreeStatistics: Equatable, Sendable {
     package var cache: BlockCache.Statistics
     /// Work done.
     package var counters: TreeCounters
+    /// Tables in quarantine.
+    package var quarantined: [QuarantinedTable]
+    /// Table files that are no part of the tree any more and wait for their readers.
+    package var obsolete: ObsoleteFiles
+    /// How far the scrub is.
+    package var scrub: ScrubStatistics
+
+    /// Bytes of all tables.
+    package var tableBytes: UInt64 {
+        keyspaces.reduce(0) { $0 + $1.levels.reduce(0) { $0 + $1.bytes } }
+    }
+}
+
+/// A table in which damage was found.
+package struct QuarantinedTable: Equatable, Sendable {
+    /// The keyspace's name.
+    package var keyspace: String
+    /// Where it stands.
+    package var level: Int
+    /// Bytes of its file.
+    package var bytes: UInt64
+    /// What was found first: file, offset, expected, found.
+    package var damage: TreeError
 }
 
 extension Tree {
     /// A reading of the whole tree. Linear in the number of tables.
     package var statistics: TreeStatistics {
-        let (view, counters, isOutOfSpace, debt) = state.withLock { state in
-            (state.view, state.counters, state.isOutOfSpace, state.compactionDebt)
+        let (view, counters, isOutOfSpace, debt, scrub) = state.withLock { state in
+            (
+                state.view, state.counters, state.isOutOfSpace, state.compactionDebt, state.scrub
+            )
         }
         let keyspaces = zip(options.keyspaces, view.keyspaces).map { options, levels in
             TreeStatistics.Keyspace(
@@ -96,7 +121,22 @@ extension Tree {
             frozenMemtables: view.frozen.count,
             frozenBytes: view.frozen.reduce(0) { $0 + $1.memtable.bytes },
             debt: debt, isOutOfSpace: isOutOfSpace,
-            cache: store.cache.statistics, counters: counters)
+            cache: store.cache.statistics, counters: counters, quarantined: quarantined(view),
+            obsolete: store.graveyard.waiting, scrub: scrub)
+    }
+
+    private func quarantined(_ view: View) -> [QuarantinedTable] {
+        zip(options.keyspaces, view.keyspaces).flatMap { options, levels in
+            levels.levels.enumerated().flatMap { level, tables in
+                tables.compactMap { table in
+                    table.health.damage.map { damage in
+                        QuarantinedTable(
+                            keyspace: options.name, level: level, bytes: table.metadata.bytes,
+                            damage: TreeError(damage))
+                    }
+                }
+            }
+        }
     }
 
     /// Bytes of background work that is due: frozen memtables and what compaction must move. The

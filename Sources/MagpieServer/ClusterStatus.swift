@@ -57,7 +57,7 @@ enum ClusterStatus {
     }
 
     /// A JSON string.
-    private static func text(_ text: String) -> String {
+    static func text(_ text: String) -> String {
         var result = "\""
         for scalar in text.unicodeScalars {
             switch scalar {

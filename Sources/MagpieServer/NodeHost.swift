@@ -81,6 +81,7 @@ final class NodeHost: GatewayHost {
             "commandsApplied":"\(node.meters.commands.load(ordering: .relaxed))",\
             "entriesApplied":"\(node.meters.entries.load(ordering: .relaxed))",\
             "memtableBytes":\(report.memtableBytes),"levels":[\(levels.joined(separator: ","))],\
+            \(StorageStatus.json(report)),\
             "clusterNode":\(node.clusterNode),"groupsLed":\(node.groupsLed),\
             "nodes":\(ClusterStatus.list(node.nodeReports())),\
             "shards":\(ClusterStatus.list(node.shardReports()))}
@@ -115,6 +116,7 @@ final class NodeHost: GatewayHost {
         add(
             "table_bytes", "gauge", "Bytes in sorted tables.",
             report.levels.reduce(0) { $0 + $1.bytes })
+        text += StorageStatus.metrics(report)
         if let figures = gateway.withLock({ $0 })?.figures {
             add("frames_received_total", "counter", "WebSocket frames in.", figures.framesReceived)
             add("frames_sent_total", "counter", "WebSocket frames out.", figures.framesSent)

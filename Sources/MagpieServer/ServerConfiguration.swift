@@ -22,6 +22,10 @@ package struct ServerConfiguration: Sendable, Equatable {
     package var presenceSeconds = 300
     /// Megabytes for memtables and caches.
     package var memoryMegabytes = 512
+    /// Megabytes of disk that the node may take; nil: as many as the volume has.
+    package var diskBudgetMegabytes: Int?
+    /// Megabytes of tables that are read again per second to find rot; 0: none.
+    package var scrubMegabytes = 4
     /// The cluster it is a part of, and where it takes other nodes' channels.
     package var cluster: ClusterSettings?
 
@@ -44,6 +48,11 @@ package struct ServerConfiguration: Sendable, Equatable {
         return (host, port)
     }
 
+    /// Budgets of disk that a node can work in, in megabytes.
+    package static let diskBudgets = 1_024...1_073_741_824
+    /// Rates of the scrub, in megabytes a second.
+    package static let scrubs = 0...1_024
+
     /// The keys of a configuration file, a JSON object; all may be absent.
     package struct File: Decodable, Sendable {
         /// As `--data`.
@@ -60,6 +69,10 @@ package struct ServerConfiguration: Sendable, Equatable {
         package var presenceTtl: Int?
         /// As `--memory`.
         package var memory: Int?
+        /// As `--disk-budget`.
+        package var diskBudget: Int?
+        /// As `--scrub`.
+        package var scrub: Int?
         /// The cluster; only here.
         package var cluster: ClusterSettings?
 
@@ -83,6 +96,12 @@ package struct ServerConfiguration: Sendable, Equatable {
             if let megabytes = file.memory, !(64...1_048_576).contains(megabytes) {
                 throw ConfigurationError("--config \(path): memory: 64 to 1048576 megabytes")
             }
+            if let megabytes = file.diskBudget, !(ServerConfiguration.diskBudgets ~= megabytes) {
+                throw ConfigurationError("--config \(path): diskBudget: at least 1024 megabytes")
+            }
+            if let megabytes = file.scrub, !(ServerConfiguration.scrubs ~= megabytes) {
+                throw ConfigurationError("--config \(path): scrub: 0 to 1024 megabytes a second")
+            }
             if let objection = file.cluster?.objection {
                 throw ConfigurationError("--config \(path): \(objection)")
             }
@@ -95,6 +114,8 @@ package struct ServerConfiguration: Sendable, Equatable {
         var node = NodeConfiguration(directory: data)
         node.publicURL = publicURL
         node.memoryBudget = memoryMegabytes << 20
+        node.diskBudget = diskBudgetMegabytes.map { UInt64($0) << 20 }
+        node.scrubBytesPerSecond = scrubMegabytes << 20
         node.limits.isRateLimited = isRateLimited
         node.limits.presenceMs = Milliseconds(presenceSeconds) * 1_000
         node.cluster = cluster?.node

@@ -101,6 +101,10 @@ package struct DiskError: Error, Equatable, Sendable, CustomStringConvertible {
         self.path = path
     }
 
+    /// True when the disk had no room: the call did nothing that counts, and room may come back. A
+    /// failed sync is never so, whatever it says.
+    package var isWaitedOut: Bool { reason == .noSpace && !operation.contains("sync") }
+
     /// One line for people.
     package var description: String { "\(operation) \(path): \(reason)" }
 }

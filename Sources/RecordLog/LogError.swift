@@ -13,6 +13,12 @@ package enum LogError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The owner can't make sense of a record that is intact.
     case rejected(LogPosition, String)
 
+    /// True when there was no room for bytes of which nothing was promised: the same may be tried
+    /// again. A failed sync never may, whatever it says.
+    package var isWaitedOut: Bool {
+        if case .disk(let error) = self { error.isWaitedOut } else { false }
+    }
+
     /// One line for people.
     package var description: String {
         switch self {

@@ -3,7 +3,8 @@ package import Platform
 /// Writes records to one file that only grows, such as a manifest. Used by one thread at a time.
 ///
 /// Records are collected by ``append(type:payload:)`` and reach the disk in one write and one sync
-/// in ``sync()``. After a failure the writer is dead: the caller must start a new file.
+/// in ``sync()``. After a failure the writer is dead: the caller must start a new file. A disk that
+/// has no room for the write is no such failure: the records are forgotten, and others may come.
 package final class RecordFileWriter {
     /// The file.
     package let file: any File
@@ -66,6 +67,11 @@ package final class RecordFileWriter {
         if buffer.isEmpty { return }
         do throws(DiskError) {
             try file.write(buffer, at: durableBytes)
+        } catch {
+            if error.reason != .noSpace || !forget() { isDead = true }
+            throw .disk(error)
+        }
+        do throws(DiskError) {
             try file.sync()
         } catch {
             isDead = true
@@ -73,6 +79,17 @@ package final class RecordFileWriter {
         }
         durableBytes += UInt64(buffer.count)
         buffer.removeAll(keepingCapacity: true)
+    }
+
+    /// Takes back what was not written whole; false when the file does not let go of it.
+    private func forget() -> Bool {
+        buffer.removeAll(keepingCapacity: true)
+        do throws(DiskError) {
+            try file.truncate(durableBytes)
+            return true
+        } catch {
+            return false
+        }
     }
 }
 

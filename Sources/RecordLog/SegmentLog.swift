@@ -15,12 +15,40 @@ package struct SegmentLogOptions: Sendable {
     }
 }
 
+/// What a log takes on the disk.
+package struct LogSpace: Equatable, Sendable {
+    /// Records in segments that are part of the log.
+    package var recordBytes: UInt64 = 0
+    /// The zeros behind them.
+    package var unwrittenBytes: UInt64 = 0
+    /// Released files that are kept for reuse.
+    package var spareBytes: UInt64 = 0
+    /// The segment that was made ahead.
+    package var readyBytes: UInt64 = 0
+
+    /// All of it.
+    package var bytes: UInt64 { recordBytes + unwrittenBytes + spareBytes + readyBytes }
+
+    /// No log.
+    package init() {}
+
+    init(recordBytes: UInt64, unwrittenBytes: UInt64, spareBytes: UInt64, readyBytes: UInt64) {
+        self.recordBytes = recordBytes
+        self.unwrittenBytes = unwrittenBytes
+        self.spareBytes = spareBytes
+        self.readyBytes = readyBytes
+    }
+}
+
 /// An append-only log in segment files that are made ahead, filled, released and reused.
 ///
 /// The owner calls ``append(_:)`` and then ``sync()``, once each for everything it has collected:
 /// one write, one fdatasync. A record is durable when the sync behind it has returned. After a
 /// failed write or sync the log is dead: the pages may be marked clean without being written, so
-/// nothing may be tried again on them.
+/// nothing may be tried again on them. A disk without room is no such failure: an append or a mark
+/// that throws it has done nothing, and the same may be tried again. It must be the same: of several
+/// records that did not fit some may stand in the file, and others in their place could end where
+/// one of those begins.
 ///
 /// One lane owns the log; its ``reader`` may be used from any thread. See ``RecordFormat`` for
 /// the bytes, `SegmentLog+Recovery.swift` for the start.
@@ -53,6 +81,8 @@ package final class SegmentLog {
     private var nextID: UInt64
     private var requestedFloor: UInt64
     private var writtenFloor: UInt64
+    /// What `scratch` makes of it once it is written.
+    private var scratchFloor: UInt64
     private var durableFloor: UInt64
     /// Segments with lower ids may hold something that was erased, and spare files that became
     /// segments with lower ids may hold it behind their records.
@@ -82,6 +112,7 @@ package final class SegmentLog {
         nextID = last.id + 1
         requestedFloor = floor
         writtenFloor = floor
+        scratchFloor = floor
         durableFloor = floor
         // What was erased in an earlier run is not on record. It may have been carried over.
         erasingFloor = nextID
@@ -103,6 +134,16 @@ package final class SegmentLog {
 
     /// Bytes of records in all segments.
     package var byteCount: UInt64 { segments.reduce(0) { $0 + $1.end } }
+
+    /// What the log takes on the disk, and for what.
+    package var space: LogSpace {
+        let idle = pool.idleBytes
+        let segmentBytes = UInt64(options.segmentBytes)
+        return LogSpace(
+            recordBytes: byteCount,
+            unwrittenBytes: segments.reduce(0) { $0 + max(segmentBytes, $1.end) - $1.end },
+            spareBytes: idle.spare, readyBytes: idle.ready)
+    }
 
     /// The last trouble with files made in the background; the log goes on in larger segments.
     package var backgroundFailure: DiskError? { pool.failure }
@@ -131,8 +172,12 @@ package final class SegmentLog {
     package func sync() throws(LogError) {
         if isDead { throw .dead }
         if durableEnd < last.end {
-            let file = last.file
-            try orDie { () throws(DiskError) in try file.sync() }
+            do {
+                try last.file.sync()
+            } catch {
+                isDead = true
+                throw .disk(error)
+            }
             durableEnd = last.end
         }
         if writtenFloor > durableFloor {
@@ -147,12 +192,12 @@ package final class SegmentLog {
     /// tail. A segment that is to end does so here, if nothing was appended since.
     package func mark() throws(LogError) {
         try sync()
-        scratch.removeAll(keepingCapacity: true)
-        if isEnding, ownerEnd > 0, let next = pool.take(above: last.id) {
-            startSegment(next)
+        if isEnding, ownerEnd > 0, let next = pool.take(above: last.id) { startSegment(next) }
+        startScratch()
+        if !scratch.isEmpty {
             try writeScratch()
             try sync()
-            scratch.removeAll(keepingCapacity: true)
+            startScratch()
         } else if markedEnd >= ownerEnd, requestedFloor == writtenFloor {
             return
         }
@@ -192,11 +237,11 @@ package final class SegmentLog {
     // MARK: Inside
 
     private func write(_ records: [LogRecord], size: Int) throws(LogError) -> [LogPosition] {
-        scratch.removeAll(keepingCapacity: true)
         if let next = try nextSegment(for: size) {
             try sync()
             startSegment(next)
         }
+        startScratch()
         addRelease()
         var positions: [LogPosition] = []
         positions.reserveCapacity(records.count)
@@ -224,23 +269,32 @@ package final class SegmentLog {
     }
 
     private func startSegment(_ next: PreparedSegment) {
-        let header = SegmentHeader(
-            segment: next.id, previous: last.id, previousEnd: last.end, first: requestedFloor)
         segments.append(Segment(id: next.id, file: next.file, end: 0))
         reader.add(next.id, next.file)
         isEnding = false
         durableEnd = 0
         ownerEnd = 0
         markedEnd = 0
-        writtenFloor = requestedFloor
+    }
+
+    /// Empties the scratch but for the header that a segment without records begins with.
+    private func startScratch() {
+        scratch.removeAll(keepingCapacity: true)
+        scratchFloor = writtenFloor
+        guard last.end == 0, segments.count > 1 else { return }
+        let previous = segments[segments.count - 2]
+        let header = SegmentHeader(
+            segment: last.id, previous: previous.id, previousEnd: previous.end,
+            first: requestedFloor)
         addRecord(RecordFormat.segmentHeaderType, header.encode(owner: segmentHeader()))
+        scratchFloor = requestedFloor
     }
 
     private func addRelease() {
-        if requestedFloor == writtenFloor { return }
+        if requestedFloor == scratchFloor { return }
         var floor = requestedFloor.littleEndian
         addRecord(RecordFormat.releaseType, withUnsafeBytes(of: &floor) { [UInt8]($0) })
-        writtenFloor = requestedFloor
+        scratchFloor = requestedFloor
     }
 
     private func addRecord(_ type: UInt8, _ payload: [UInt8]) {
@@ -253,18 +307,14 @@ package final class SegmentLog {
 
     private func writeScratch() throws(LogError) {
         if scratch.isEmpty { return }
-        let (file, end) = (last.file, last.end)
-        try orDie { () throws(DiskError) in try file.write(scratch, at: end) }
-        segments[segments.count - 1].end += UInt64(scratch.count)
-    }
-
-    private func orDie(_ body: () throws(DiskError) -> Void) throws(LogError) {
         do {
-            try body()
+            try last.file.write(scratch, at: last.end)
         } catch {
-            isDead = true
+            if error.reason != .noSpace { isDead = true }
             throw .disk(error)
         }
+        segments[segments.count - 1].end += UInt64(scratch.count)
+        writtenFloor = scratchFloor
     }
 
     private func takeID() -> UInt64 {

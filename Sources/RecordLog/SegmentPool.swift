@@ -61,6 +61,14 @@ final class SegmentPool: Sendable {
     /// True when a segment is ready or being made.
     var hasNext: Bool { state.withLock { $0.ready != nil || $0.isPreparing } }
 
+    /// Bytes of files that are no part of the log: kept for reuse, and made ahead.
+    var idleBytes: (spare: UInt64, ready: UInt64) {
+        state.withLock { state in
+            let size = UInt64(segmentBytes)
+            return (UInt64(state.spares.count) * size, state.ready == nil ? 0 : size)
+        }
+    }
+
     /// The last error of the background, for reports; it stops nothing by itself.
     var failure: DiskError? { state.withLock { $0.failure } }
 

@@ -1,6 +1,7 @@
 import Bytes
 import RaftCore
 import RecordLog
+import Synchronization
 
 /// The half of the replicator that lives on the log lane: it turns jobs into records, appends and
 /// syncs them, and knows what every group's state is *in the order of the log*, which is what the
@@ -10,6 +11,8 @@ final class LogWriter: @unchecked Sendable {
     /// Every group's state as of the last record appended, in the order of the groups.
     private var states: [GroupState]
     private var log: SegmentLog?
+    /// How the log stood after the last job; for others to see.
+    private let seen = Mutex((space: LogSpace(), isOutOfSpace: false))
 
     init(states: [GroupState]) {
         self.states = states
@@ -23,6 +26,15 @@ final class LogWriter: @unchecked Sendable {
     /// Takes the log.
     func attach(_ log: SegmentLog) {
         self.log = log
+        note(isOutOfSpace: false)
+    }
+
+    /// What the log takes on the disk, and whether a job waits for room. Any thread.
+    var space: (space: LogSpace, isOutOfSpace: Bool) { seen.withLock { $0 } }
+
+    private func note(isOutOfSpace: Bool) {
+        let space = log?.space ?? LogSpace()
+        seen.withLock { $0 = (space, isOutOfSpace) }
     }
 
     /// Reads records again, from any thread.
@@ -54,7 +66,8 @@ final class LogWriter: @unchecked Sendable {
         return RaftLogFormat.encode(states)
     }
 
-    /// Performs a job: one append, one sync, then releases what the job made superfluous.
+    /// Performs a job: one append, one sync, then releases what the job made superfluous. A failure
+    /// that can be waited out leaves everything as it was, and the same job may be tried again.
     func perform(_ job: LogJob) -> LogCompletion {
         var completion = LogCompletion()
         completion.isMark = job.isMark
@@ -64,6 +77,7 @@ final class LogWriter: @unchecked Sendable {
             completion = LogCompletion()
             completion.failure = error
         }
+        note(isOutOfSpace: completion.failure?.isWaitedOut ?? false)
         return completion
     }
 

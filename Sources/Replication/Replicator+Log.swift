@@ -1,7 +1,7 @@
 import Bytes
 import Platform
 package import RaftCore
-import RecordLog
+package import RecordLog
 
 // What the replicator asks of the log lanes: turns, release, reading again.
 extension Replicator {
@@ -125,12 +125,27 @@ extension Replicator {
         }
         movedBases.removeAll(keepingCapacity: true)
         isJobUnderWay = true
-        let writer = writer
-        let complete = complete
-        let whole = job
-        let perform: @Sendable () -> Void = { complete(writer.perform(whole)) }
+        let (writer, lane, complete, whole) = (writer, lane, complete, job)
+        let perform: @Sendable () -> Void = { Self.perform(whole, writer, lane, complete) }
         if BriefWork.fits(bytes) { lane.handOver(perform) } else { lane.submit(perform) }
     }
+
+    /// How long a full disk is waited for before the next try.
+    private static let spaceRetry: Duration = .seconds(1)
+
+    /// On the log lane: performs a job, as often as it takes for the disk to have room. Nothing is
+    /// promised meanwhile, and no other turn begins.
+    private static func perform(
+        _ job: LogJob, _ writer: LogWriter, _ lane: any Lane,
+        _ complete: @escaping @Sendable (LogCompletion) -> Void
+    ) {
+        let completion = writer.perform(job)
+        guard completion.failure?.isWaitedOut ?? false else { return complete(completion) }
+        lane.submit(after: spaceRetry) { perform(job, writer, lane, complete) }
+    }
+
+    /// What the log takes on the disk, and whether it waits for room. Any thread.
+    package var logSpace: (space: LogSpace, isOutOfSpace: Bool) { writer.space }
 
     /// Adds to a job what lets old segments go: groups that pin segments far back have their live
     /// entries copied to the log's end first.

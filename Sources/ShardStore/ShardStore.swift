@@ -136,19 +136,21 @@ package final class ShardStore: @unchecked Sendable {
     ///   - installed: called on a lane of the tree when a cut is durable; hand it to
     ///     ``release(_:)`` on the consensus lane.
     ///   - onTreeFailure: called once when the tree's background work fails for good.
+    ///   - onTreeDamage: called on a lane of the tree for each table that goes into quarantine.
     package static func open(
         fileSystem: any FileSystem, directory: String, scheduler: any Scheduler,
         options: ShardStoreOptions, shards: [ShardPlacement],
         isOwn: (ReplicaID) -> Bool = { _ in false },
         completed: @escaping @Sendable (LogCompletion) -> Void,
         installed: @escaping @Sendable (InstalledCut) -> Void,
-        onTreeFailure: @escaping @Sendable (TreeError) -> Void
+        onTreeFailure: @escaping @Sendable (TreeError) -> Void,
+        onTreeDamage: @escaping @Sendable (TreeError) -> Void = { _ in }
     ) throws(ShardStoreError) -> ShardStore {
         let tree: Tree
         do throws(TreeError) {
             tree = try Tree.open(
                 fileSystem: fileSystem, directory: directory + "/tree", options: options.tree,
-                scheduler: scheduler, onFailure: onTreeFailure)
+                scheduler: scheduler, onFailure: onTreeFailure, onDamage: onTreeDamage)
         } catch {
             throw .tree(error)
         }

@@ -1,11 +1,49 @@
 internal import Bytes
 
-/// The walk of ``TableReader/verify(_:)``: counts again what the properties say.
-struct TableCheck {
+/// A check of a whole table, past the cache, that can be left and taken up again: checksums, that
+/// blocks follow each other without gaps up to the footer, the order of keys, separators, that
+/// filters know every key, and that the properties are those of the rows. It keeps the table's
+/// reader, not its file.
+package struct TableWalk: Sendable {
+    private let reader: TableReader
+    private var check: TableCheck
+    private var partition = 0
+    private var isOver = false
+
+    /// A walk that stands at the first byte.
+    package init(_ reader: TableReader) {
+        self.reader = reader
+        check = TableCheck(reader)
+    }
+
+    /// Reads and checks the next piece, about a megabyte: how many bytes of the file it was, or nil
+    /// when there is none left. `visit` sees every row (internal key, value).
+    package mutating func step(
+        _ visit: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void = { _, _ in }
+    ) throws(TableError) -> UInt64? {
+        if isOver { return nil }
+        let start = check.position
+        if partition < reader.root.rowCount {
+            try check.checkPartition(partition, visit)
+            partition += 1
+            return check.position - start
+        }
+        let footer = reader.footer
+        try check.take(footer.root, .root)
+        if footer.tombstones.bytes > 0 { try check.take(footer.tombstones, .tombstones) }
+        try check.take(footer.properties, .properties)
+        try check.finish()
+        isOver = true
+        return reader.bytes - start
+    }
+}
+
+/// Counts again what the properties of a table say.
+struct TableCheck: Sendable {
     private let reader: TableReader
     private var counted = TableProperties()
     /// Where the next block must start.
-    private var position: UInt64 = 0
+    private(set) var position: UInt64 = 0
     private var lastKey: [UInt8] = []
     private var lastSeparator: [UInt8] = []
 
@@ -124,11 +162,15 @@ struct TableCheck {
         counted.largest = key
     }
 
-    /// Compares what was counted with the properties, and the end with the footer's place.
+    /// Compares what was counted with the properties, and the end with the footer and its place.
     mutating func finish() throws(TableError) {
         guard position == loader.endOffset else {
             throw loader.corrupt(
                 position, "the footer", "\(loader.endOffset - position) more bytes")
+        }
+        let (_, footer) = try TableFooter.read(file: loader.file, fileID: loader.fileID)
+        guard footer == reader.footer else {
+            throw loader.corrupt(position, "the footer that was opened", "another")
         }
         for tombstone in reader.rangeTombstones { counted.widen(by: tombstone) }
         counted.rangeDeletes = UInt64(reader.rangeTombstones.count)

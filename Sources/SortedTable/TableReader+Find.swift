@@ -49,8 +49,10 @@ extension TableReader {
 
     /// The error of an index whose last separator is below the root's.
     func wrongSeparator(_ partition: Int) -> TableError {
-        loader.corrupt(
-            root.handle(partition).offset, "a last separator equal to the root's", "one below it")
+        told(
+            loader.corrupt(
+                root.handle(partition).offset, "a last separator equal to the root's",
+                "one below it"))
     }
 
     /// Hands the newest row of a user key at or below `sequence` to `body`, and answers what that

@@ -66,14 +66,8 @@ extension TableReader {
     package func verify(
         _ visit: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void = { _, _ in }
     ) throws(TableError) -> UInt64 {
-        var check = TableCheck(self)
-        for partition in 0..<root.rowCount {
-            try check.checkPartition(partition, visit)
-        }
-        try check.take(footer.root, .root)
-        if footer.tombstones.bytes > 0 { try check.take(footer.tombstones, .tombstones) }
-        try check.take(footer.properties, .properties)
-        try check.finish()
+        var walk = TableWalk(self)
+        while try walk.step(visit) != nil {}
         return try digest()
     }
 

@@ -17,6 +17,7 @@ package final class TableReader: Sendable {
     let cache: BlockCache
     private let loadedRoot: LoadedBlock
     private let fixedBytes: Int
+    private let onDamage: @Sendable (TableError) -> Void
 
     /// Valid as long as the reader is.
     @inline(__always)
@@ -24,13 +25,15 @@ package final class TableReader: Sendable {
 
     private init(
         loader: BlockLoader, footer: TableFooter, properties: TableProperties,
-        tombstones: [RangeTombstone], root: consuming LoadedBlock, cache: BlockCache
+        tombstones: [RangeTombstone], root: consuming LoadedBlock, cache: BlockCache,
+        onDamage: @escaping @Sendable (TableError) -> Void
     ) {
         self.loader = loader
         self.footer = footer
         self.properties = properties
         self.rangeTombstones = tombstones
         self.cache = cache
+        self.onDamage = onDamage
         let rootBytes = root.block.totalBytes
         loadedRoot = root
         fileID = loader.fileID
@@ -44,8 +47,12 @@ package final class TableReader: Sendable {
 
     /// Opens a table: reads footer, properties, root and range tombstones. The reader keeps the
     /// file; who opened it closes it after the last use.
+    ///
+    /// - Parameter onDamage: told what a later read finds damaged, on the read's thread and before
+    ///   the read throws it.
     package static func open(
-        file: any File, fileID: UInt64, cache: BlockCache
+        file: any File, fileID: UInt64, cache: BlockCache,
+        onDamage: @escaping @Sendable (TableError) -> Void = { _ in }
     ) throws(TableError) -> TableReader {
         let (loader, footer) = try TableFooter.read(file: file, fileID: fileID)
         let propertiesBlock = try loader.load(footer.properties, .properties)
@@ -70,7 +77,7 @@ package final class TableReader: Sendable {
         }
         return TableReader(
             loader: loader, footer: footer, properties: properties, tombstones: tombstones,
-            root: root, cache: cache)
+            root: root, cache: cache, onDamage: onDamage)
     }
 
     private static func readTombstones(
@@ -100,8 +107,18 @@ package final class TableReader: Sendable {
     private func load(
         _ handle: BlockHandle, _ role: TableFormat.Role, _ stay: EpochGate.Stay
     ) throws(TableError) -> TableBlock {
-        let loaded = try loader.load(handle, role)
-        return cache.insert(loaded, fileID: fileID, offset: handle.offset, stay)
+        do throws(TableError) {
+            let loaded = try loader.load(handle, role)
+            return cache.insert(loaded, fileID: fileID, offset: handle.offset, stay)
+        } catch {
+            throw told(error)
+        }
+    }
+
+    /// The error of a read, after it was told.
+    func told(_ error: TableError) -> TableError {
+        if case .corrupt = error { onDamage(error) }
+        return error
     }
 
     /// The block at `handle`, which stays until ``TableBlock/unpin()``.

@@ -49,6 +49,12 @@ struct Serve: AsyncParsableCommand {
     @Option(help: "Megabytes for memtables and caches.")
     var memory: Int?
 
+    @Option(help: "Megabytes of disk it may take; without it, as many as the volume has.")
+    var diskBudget: Int?
+
+    @Option(help: "Megabytes of tables read again per second to find rot; 0 for none.")
+    var scrub: Int?
+
     @Option(
         help: """
             How much is logged on standard error: trace, debug, info, notice, warning, error, \
@@ -79,6 +85,12 @@ struct Serve: AsyncParsableCommand {
         }
         if let memory, !(64...1_048_576).contains(memory) {
             throw ValidationError("--memory: at least 64 megabytes")
+        }
+        if let diskBudget, !(ServerConfiguration.diskBudgets ~= diskBudget) {
+            throw ValidationError("--disk-budget: at least 1024 megabytes")
+        }
+        if let scrub, !(ServerConfiguration.scrubs ~= scrub) {
+            throw ValidationError("--scrub: 0 to 1024 megabytes a second")
         }
         _ = try settings()
     }
@@ -120,6 +132,8 @@ struct Serve: AsyncParsableCommand {
         settings.isRateLimited = rateLimits.map { $0 == .on } ?? file.rateLimits ?? true
         settings.presenceSeconds = presenceTTL ?? file.presenceTtl ?? settings.presenceSeconds
         settings.memoryMegabytes = memory ?? file.memory ?? settings.memoryMegabytes
+        settings.diskBudgetMegabytes = diskBudget ?? file.diskBudget
+        settings.scrubMegabytes = scrub ?? file.scrub ?? settings.scrubMegabytes
         settings.cluster = file.cluster
         return settings
     }

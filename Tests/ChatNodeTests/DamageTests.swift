@@ -240,6 +240,27 @@ struct DamageTests {
         #expect(renewed > 0)
     }
 
+    @Test("Rot that the scrub of a running member finds: it stops, and is rebuilt")
+    func scrub() throws {
+        let cluster = try cluster(seed: 28)
+        let disk = cluster.disk(2)
+        let tables = disk.paths.filter { $0.hasSuffix(".sst") }
+        let largest = try #require(
+            tables.max { disk.contents($0)?.count ?? 0 < disk.contents($1)?.count ?? 0 })
+        disk.flipBit(largest, offset: 5, bit: 1)
+        let before = try #require(cluster.superblock(2))
+        cluster.start(2)
+        #expect(cluster.run { cluster.failure(2) != nil })
+        #expect(cluster.failure(2)?.contains(largest) == true, "\(cluster.failure(2) ?? "")")
+        #expect(disk.contents("/magpie/REBUILD") != nil)
+        cluster.kill(2)
+        cluster.start(2)
+        #expect(cluster.run { cluster.isReady(2) }, "\(cluster.failure(2) ?? "")")
+        let after = try #require(cluster.superblock(2))
+        #expect(after.incarnation != before.incarnation)
+        for shard in 0...2 as ClosedRange<UInt32> { try expectMember(cluster, shard, after) }
+    }
+
     @Test("A node of a cluster that is configured to be alone is refused, and nothing is touched")
     func configuredAlone() throws {
         let cluster = try cluster(seed: 26)

@@ -22,6 +22,8 @@ final class SimulatedNode {
     private var machine: SimulatedMachine?
     private var boots: UInt64 = 0
     var configure: (inout NodeConfiguration) -> Void = { _ in }
+    /// What the operator was told.
+    let incidents = Box<[String]>([])
 
     init(seed: UInt64, files: SimulatedFileSystem? = nil) {
         self.seed = seed
@@ -52,7 +54,7 @@ final class SimulatedNode {
         let hooks = ChatNode.Hooks(
             ready: { state.change { $0.isReady = true } },
             failed: { failure in state.change { $0.failure = failure.description } },
-            incident: { _ in })
+            incident: { [incidents] line in incidents.change { $0.append(line) } })
         let formed = Box<Result<Void, StartFailure>?>(nil)
         ClusterFormation.run(configuration, seams: seams, notice: { _ in }) { result in
             formed.change { $0 = result }

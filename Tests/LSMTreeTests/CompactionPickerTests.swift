@@ -1,3 +1,4 @@
+import Bytes
 import SortedTable
 import Testing
 
@@ -158,5 +159,87 @@ import Testing
         #expect(picker.isDone(request, shape([0: [table(1, 5, 9)]])))
         #expect(picker.isDone(request, shape([6: [table(1, 0, 4)]])))
         #expect(pick(shape([0: [table(1, 0, 4)]]), requests: [request])?.reason == .requested)
+    }
+
+    // MARK: Quarantine
+
+    private func pick(_ shape: LevelShape, quarantined: Set<UInt64>) -> CompactionPlan? {
+        CompactionPicker(options: options, horizon: 0, quarantined: quarantined)
+            .pick([shape, self.shape([:])], requests: [])
+    }
+
+    @Test("level 0 goes into a level above a table in quarantine")
+    func baseAboveQuarantine() throws {
+        let zero = (1...4).map { table(UInt64(5 - $0), 0, 9, sequence: 100 - UInt64($0)) }
+        let bottom = [table(9, 0, 4), table(10, 5, 9)]
+        let usual = try #require(pick(shape([0: zero, 6: bottom]), quarantined: []))
+        #expect(usual.outputLevel == 6)
+        let plan = try #require(pick(shape([0: zero, 6: bottom]), quarantined: [10]))
+        #expect(plan.outputLevel == 5 && plan.inputs == zero && plan.outputs.isEmpty)
+    }
+
+    @Test("a table in quarantine sinks out of level 0 when nothing older lies under it there")
+    func sinking() throws {
+        let zero = (1...4).map { table(UInt64($0), 0, 9, sequence: 100 - UInt64($0)) }
+        let bottom = [table(9, 0, 9)]
+        // The oldest: it goes to just above what it overlaps.
+        let sunk = try #require(pick(shape([0: zero, 6: bottom]), quarantined: [4]))
+        #expect(sunk.work == .move && sunk.inputs == [zero[3]] && sunk.outputLevel == 5)
+        // Not the oldest: what is older goes down first, what is newer stays.
+        let plan = try #require(pick(shape([0: zero, 6: bottom]), quarantined: [2]))
+        #expect(plan.inputs == [zero[2], zero[3]] && plan.outputs == bottom)
+        // No level is left for what lies over it.
+        #expect(pick(shape([0: zero, 2: bottom]), quarantined: [4])?.work != .move)
+    }
+
+    @Test("no plan reads a table in quarantine, and picking ends", arguments: 0..<40)
+    func quarantinedAtRandom(seed: UInt64) {
+        var generator = SplitMix64(seed: seed)
+        var levels: [Int: [TableMetadata]] = [:]
+        var id: UInt64 = 0
+        for level in 0..<TreeOptions.levelCount where generator.next() % 3 != 0 {
+            var lower: UInt8 = 0
+            while lower < 200 {
+                let upper = lower + UInt8(1 + generator.next() % 40)
+                id += 1
+                levels[level, default: []].append(
+                    table(
+                        id, lower, upper, bytes: 50 + generator.next() % 5_000,
+                        deletes: generator.next() % 4 == 0 ? 8 : 0,
+                        sequence: level == 0 ? 1_000 - id : UInt64(8 - level)))
+                lower = upper + UInt8(generator.next() % 10) + 1
+                if level == 0, generator.next() % 2 == 0 { lower = 0 }
+                if level == 0, levels[0]?.count ?? 0 > 8 { break }
+            }
+        }
+        let quarantined = Set((1...max(1, id)).filter { _ in generator.next() % 6 == 0 })
+        var steps = 0
+        while let plan = pick(shape(levels), quarantined: quarantined) {
+            steps += 1
+            guard steps < 500 else {
+                Issue.record("seed \(seed): picking does not end")
+                return
+            }
+            let touched = Set((plan.inputs + plan.outputs).map(\.fileID))
+            if plan.work == .merge { #expect(touched.isDisjoint(with: quarantined), "\(seed)") }
+            levels[plan.inputLevel]?.removeAll { touched.contains($0.fileID) }
+            levels[plan.outputLevel]?.removeAll { touched.contains($0.fileID) }
+            switch plan.work {
+            case .drop: break
+            case .move: levels[plan.outputLevel, default: []] += plan.inputs
+            case .merge:
+                guard let span = KeySpan(plan.inputs + plan.outputs) else { continue }
+                id += 1
+                let bytes = (plan.inputs + plan.outputs).reduce(0) { $0 + $1.bytes }
+                levels[plan.outputLevel, default: []].append(
+                    table(id, span.lower[0], span.upper[0], bytes: bytes, sequence: 1))
+            }
+            levels[plan.outputLevel]?.sort { KeyOrder.less($0.smallest, $1.smallest) }
+            if plan.outputLevel == 0 { continue }
+            let sorted = levels[plan.outputLevel] ?? []
+            for (left, right) in zip(sorted, sorted.dropFirst()) {
+                #expect(left.endsBefore(right.smallest), "seed \(seed): tables overlap")
+            }
+        }
     }
 }

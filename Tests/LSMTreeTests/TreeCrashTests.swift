@@ -45,6 +45,18 @@ import Testing
         #expect(surfaced > 0)
     }
 
+    @Test("a disk without room for any one operation is waited out, a failed sync never")
+    func noSpaceEverywhere() throws {
+        let count = try CrashScript(seed: 78).run(plan: nil).operations
+        var index = 0
+        var waits = 0
+        while index < count {
+            if try CrashScript(seed: 78).checkNoSpace(at: index) { waits += 1 }
+            index += Self.stride
+        }
+        #expect(waits > 0)
+    }
+
     @Test("a full disk is waited out, and nothing is lost")
     func fullDisk() throws {
         let fileSystem = SimulatedFileSystem(seed: 1)
@@ -178,7 +190,8 @@ private struct CrashScript {
             }
             for _ in 0..<(generator.next() % 4) { scheduler.step() }
         }
-        scheduler.runUntilIdle()
+        // What waits for room gets its second try.
+        scheduler.advance(by: .seconds(3))
         outcome.operations = fileSystem.operationCount
         return outcome
     }
@@ -243,6 +256,27 @@ private struct CrashScript {
         fileSystem.restart()
         try checkContent(outcome, comment)
         return isReported
+    }
+}
+
+extension CrashScript {
+    /// Has no room for one operation; true when it was waited out.
+    fileprivate func checkNoSpace(at index: Int) throws -> Bool {
+        let seen = FaultTrigger(fileSystem: fileSystem, index: index, reason: .noSpace)
+        fileSystem.onOperation { event in seen.look(event) }
+        let outcome = try run(plan: nil)
+        fileSystem.onOperation(nil)
+        fileSystem.clearFaults()
+        let comment = "seed \(seed), no room at \(index) (\(seen.operation?.rawValue ?? "-"))"
+        let isSync = seen.operation == .sync || seen.operation == .syncDirectory
+        if outcome.openError == nil {
+            #expect(failures.all.isEmpty == !isSync, "\(comment)")
+            if !isSync { #expect(installed.all.count == outcome.cutModels.count, "\(comment)") }
+        }
+        fileSystem.kill()
+        fileSystem.restart()
+        try checkContent(outcome, comment)
+        return outcome.openError == nil && !isSync
     }
 }
 

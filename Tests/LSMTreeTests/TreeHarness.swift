@@ -110,11 +110,11 @@ enum Harness {
 
     static func open(
         _ fileSystem: SimulatedFileSystem, _ options: TreeOptions, _ scheduler: any Scheduler,
-        failures: FailureBox = FailureBox()
+        failures: FailureBox = FailureBox(), damages: FailureBox = FailureBox()
     ) throws -> Tree {
         try Tree.open(
             fileSystem: fileSystem, directory: directory, options: options, scheduler: scheduler,
-            onFailure: { failures.add($0) })
+            onFailure: { failures.add($0) }, onDamage: { damages.add($0) })
     }
 
     /// A key out of few, so that overwrites, deletes and ranges meet.

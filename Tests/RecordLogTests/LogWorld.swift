@@ -108,7 +108,14 @@ final class LogWorld {
         }
         let first = next
         next += UInt64(count)
-        let positions = try log.append(records)
+        let positions: [LogPosition]
+        do throws(LogError) {
+            positions = try log.append(records)
+        } catch {
+            // Then nothing of it was written, and it may come again.
+            if error.isWaitedOut { next = first }
+            throw error
+        }
         if let position = positions.first, firstOfSegment[position.segment] == nil {
             firstOfSegment[position.segment] = first
         }

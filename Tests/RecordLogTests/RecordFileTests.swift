@@ -221,4 +221,24 @@ import Testing
         let lines = try RecordDump.lines(try disk.open("/m", .read), id: 7)
         try Golden.check("record-file.txt", Array((lines.joined(separator: "\n") + "\n").utf8))
     }
+
+    @Test("Records that find no room are forgotten, and others come in their place")
+    func noRoom() throws {
+        for seed in 0..<20 as Range<UInt64> {
+            let disk = SimulatedFileSystem(seed: seed)
+            let file = try disk.open("/m", .create)
+            let writer = RecordFileWriter(file, id: 7)
+            try writer.append(type: 1, payload: [1])
+            try writer.sync()
+            disk.inject(DiskFault([.write], .noSpace, .once))
+            try writer.append(type: 2, payload: [UInt8](repeating: 2, count: 300))
+            #expect(throws: LogError.disk(DiskError(.noSpace, "write", "/m"))) {
+                try writer.sync()
+            }
+            try writer.append(type: 3, payload: [3])
+            try writer.sync()
+            let (seen, summary) = try Self.read(disk)
+            #expect(seen.map(\.type) == [1, 3] && summary.cutBytes == 0, "seed \(seed)")
+        }
+    }
 }

@@ -312,6 +312,88 @@ import Testing
         #expect(try LogWorld(disk: disk).recover().numbers == Array(0..<60))
     }
 
+    @Test("An append that finds no room has done nothing and goes through later", arguments: 0..<20)
+    func waitsForRoom(seed: Int) throws {
+        var generator = SplitMix64(seed: UInt64(seed))
+        let disk = SimulatedFileSystem(seed: UInt64(seed))
+        let world = LogWorld(disk: disk)
+        _ = try world.recover()
+        disk.inject(
+            DiskFault(
+                [.create, .write, .preallocate, .rename], .noSpace, on: ".log", .chance(20_000)))
+        var refused = 0
+        /// As a turn of the log does: the same again until there is room.
+        func insist(_ body: () throws(LogError) -> Void) throws {
+            while true {
+                do throws(LogError) {
+                    return try body()
+                } catch {
+                    try #require(error.isWaitedOut, "seed \(seed): \(error)")
+                    refused += 1
+                }
+            }
+        }
+        for _ in 0..<60 {
+            let count = 1 + Int(generator.next() % 6)
+            try insist { () throws(LogError) in try world.append(count) }
+            try world.sync()
+            switch generator.next() % 5 {
+            case 0: world.release(keeping: 1 + Int(generator.next() % 3))
+            case 1: try insist { () throws(LogError) in try world.log?.mark() }
+            case 2: world.log?.noteErasure(endsSegment: true)
+            default: break
+            }
+        }
+        #expect(refused > 5)
+        disk.crash(seed: UInt64(seed))
+        disk.restart()
+        let again = LogWorld(disk: disk)
+        let seen = try again.recover()
+        #expect(seen.problems == [] && seen.numbers.last == world.next - 1, "seed \(seed)")
+        #expect(seen.numbers.first ?? 0 <= world.released, "seed \(seed)")
+    }
+
+    @Test("A crash while an append waits for room loses nothing that was synced", arguments: 0..<40)
+    func crashWithoutRoom(seed: Int) throws {
+        let disk = SimulatedFileSystem(seed: UInt64(seed))
+        let world = LogWorld(disk: disk)
+        _ = try world.recover()
+        for step in 0..<(4 + seed) {
+            try world.append(1 + step % 5)
+            try world.sync()
+        }
+        disk.inject(DiskFault([.write], .noSpace, on: ".log", .always))
+        for _ in 0..<3 { #expect(throws: LogError.self) { try world.append(4) } }
+        if seed % 2 == 0 {
+            // Another try went through, but its sync was never reached.
+            disk.clearFaults()
+            try world.append(4)
+        }
+        disk.crash(seed: UInt64(seed))
+        disk.restart()
+        let seen = try LogWorld(disk: disk).recover()
+        #expect(seen.problems == [], "seed \(seed)")
+        #expect(UInt64(seen.numbers.count) >= world.synced, "seed \(seed)")
+    }
+
+    @Test("The log says what it takes on the disk")
+    func space() throws {
+        let disk = SimulatedFileSystem()
+        let world = LogWorld(disk: disk)
+        _ = try world.recover()
+        for _ in 0..<40 {
+            try world.append(3)
+            try world.sync()
+        }
+        world.release(keeping: 1)
+        try world.append(1)
+        try world.sync()
+        let log = try #require(world.log)
+        let space = log.space
+        #expect(space.recordBytes == log.byteCount && space.spareBytes == 2 * 4096)
+        #expect(space.bytes == disk.usedBytes)
+    }
+
     @Test("Files that are not segments are left alone")
     func strangers() throws {
         let disk = SimulatedFileSystem()

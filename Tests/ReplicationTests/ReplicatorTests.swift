@@ -157,6 +157,26 @@ struct ReplicatorTests {
         #expect(disk.operationCount == operations, "the disk is left alone")
     }
 
+    @Test("A log without room is waited for: nothing is lost, nothing is told before its time")
+    func noRoom() throws {
+        let disk = SimulatedFileSystem()
+        let node = try TestNode(disk, groups: Self.three)
+        node.settle()
+        disk.inject(DiskFault([.write], .noSpace, on: ".log", .always))
+        _ = node.propose(0, "early")
+        node.settle()
+        _ = node.propose(1, "late")
+        node.scheduler.advance(by: .seconds(5))
+        node.settle()
+        #expect(node.texts(0) == [] && node.texts(1) == [] && node.failures.isEmpty)
+        #expect(node.replicator.logSpace.isOutOfSpace)
+        disk.clearFaults()
+        node.scheduler.advance(by: .seconds(2))
+        node.settle()
+        #expect(node.texts(0) == ["early"] && node.texts(1) == ["late"])
+        #expect(node.failures.isEmpty && !node.replicator.logSpace.isOutOfSpace)
+    }
+
     @Test("A quiet log gets one durable mark")
     func aQuietLogGetsOneDurableMark() throws {
         let disk = SimulatedFileSystem()

@@ -9,17 +9,23 @@ import SortedTable
 /// in tombstones; tombstones that lie at the bottom already; small neighbours when there are too
 /// many tables.
 ///
+/// A table in quarantine is in no plan that would read it, nor in one that would put newer rows
+/// below it. Level 0 is compacted into a level above such tables; where it has one itself, what is
+/// older than it or beside it goes down, and then it sinks unread, so that what is newer can.
+///
 /// A pick costs time linear in the tables, with small factors: some hundred microseconds for 2,000.
 struct CompactionPicker {
     let options: TreeOptions
     /// Rows of expiring keyspaces with an expiry at or below this are absent.
     let horizon: UInt64
+    /// File ids of tables that must not be read.
+    var quarantined: Set<UInt64> = []
 
     func pick(_ shapes: [LevelShape], requests: [CompactionRequest]) -> CompactionPlan? {
         for (keyspace, shape) in shapes.enumerated() {
             if let plan = expired(keyspace, shape) ?? covered(keyspace, shape) { return plan }
         }
-        let levels = CompactionLevels(shapes, options)
+        let levels = CompactionLevels(shapes, options, quarantined)
         if let plan = levelZero(levels) { return plan }
         if let plan = oversized(levels) { return plan }
         for request in requests {
@@ -36,7 +42,7 @@ struct CompactionPicker {
 
     /// A compaction of level 0 that is due and can go before `running`, which is deeper.
     func urgent(_ shapes: [LevelShape], before running: CompactionPlan) -> CompactionPlan? {
-        levelZero(CompactionLevels(shapes, options), before: running)
+        levelZero(CompactionLevels(shapes, options, quarantined), before: running)
     }
 
     /// True when nothing of the request lies above the last level any more.
@@ -49,7 +55,7 @@ struct CompactionPicker {
     /// Bytes that compaction must still read and write until every level is at its target: what is
     /// too much on a level, with what it meets on the next one, and so on down.
     func debt(_ shapes: [LevelShape]) -> UInt64 {
-        let levels = CompactionLevels(shapes, options)
+        let levels = CompactionLevels(shapes, options, quarantined)
         var debt: UInt64 = 0
         for (shape, targets) in zip(shapes, levels.targets) {
             var coming: UInt64 = 0
@@ -168,8 +174,10 @@ struct CompactionPicker {
             {
                 return plan
             }
+            let zero = movable(levels.shapes[keyspace])
             guard
-                let plan = down(keyspace, .levelZero, 0, levels.shapes[keyspace].levels[0], levels)
+                let plan = sinking(keyspace, levels.shapes[keyspace])
+                    ?? down(keyspace, .levelZero, 0, zero, levels)
             else { continue }
             if running?.stands(beside: plan) ?? true { return plan }
         }
@@ -221,6 +229,10 @@ struct CompactionPicker {
                 var first = 0
                 var bytes = 0
                 for last in tables.indices {
+                    if isQuarantined(tables[last]) {
+                        (first, bytes) = (last + 1, 0)
+                        continue
+                    }
                     bytes += Int(clamping: tables[last].bytes)
                     while bytes > limit {
                         bytes -= Int(clamping: tables[first].bytes)
@@ -260,7 +272,7 @@ struct CompactionPicker {
         _ request: CompactionRequest, _ levels: CompactionLevels
     ) -> CompactionPlan? {
         let shape = levels.shapes[request.keyspace]
-        let zero = shape.levels[0]
+        let zero = movable(shape)
         if zero.contains(where: { concerns($0, request) }),
             let plan = down(request.keyspace, .requested, 0, zero, levels)
         {
@@ -278,7 +290,7 @@ struct CompactionPicker {
 
     private func tombstones(_ keyspace: Int, _ levels: CompactionLevels) -> CompactionPlan? {
         let shape = levels.shapes[keyspace]
-        let zero = shape.levels[0]
+        let zero = movable(shape)
         if zero.contains(where: \.isRichInDeletes),
             let plan = down(keyspace, .tombstones, 0, zero, levels)
         {
@@ -298,7 +310,9 @@ struct CompactionPicker {
         let shape = levels.shapes[keyspace]
         for level in 1...LevelShape.last {
             for table in shape.levels[level]
-            where table.hasTombstones && !shape.hasDeeper(than: level, overlapping: table) {
+            where table.hasTombstones && !isQuarantined(table)
+                && !shape.hasDeeper(than: level, overlapping: table)
+            {
                 return CompactionPlan(
                     keyspace: keyspace, work: .merge, reason: .elision, inputLevel: level,
                     outputLevel: level, inputs: [table], outputs: [],
@@ -320,6 +334,7 @@ struct CompactionPicker {
         let shape = levels.shapes[keyspace]
         let output = level == 0 ? levels.targets[keyspace].base : level + 1
         let outputs = shape.tables(output, overlapping: span)
+        if !quarantined.isEmpty, (inputs + outputs).contains(where: isQuarantined) { return nil }
         var plan = CompactionPlan(
             keyspace: keyspace, work: .merge, reason: reason, inputLevel: level,
             outputLevel: output, inputs: inputs, outputs: outputs, tableBytes: levels.tableBytes)
@@ -355,9 +370,11 @@ struct CompactionLevels {
     /// Where outputs are cut: it grows with the data, so that their number does not.
     let tableBytes: Int
 
-    init(_ shapes: [LevelShape], _ options: TreeOptions) {
+    init(_ shapes: [LevelShape], _ options: TreeOptions, _ quarantined: Set<UInt64> = []) {
         self.shapes = shapes
-        targets = shapes.map { LevelTargets($0, options) }
+        targets = shapes.map { shape in
+            LevelTargets(shape, options, ceiling: shape.firstLevel(with: quarantined) ?? .max)
+        }
         tableBytes = options.tableBytes(holding: shapes.reduce(0) { $0 + $1.bytes })
     }
 

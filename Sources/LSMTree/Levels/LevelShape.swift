@@ -89,14 +89,18 @@ struct LevelTargets: Sendable, Equatable {
     /// Bytes per level; `UInt64.max` for the last, 0 above the base.
     let bytes: [UInt64]
 
-    init(_ shape: LevelShape, _ options: TreeOptions) {
+    /// - Parameter ceiling: level 0 is compacted into a level above this one, if there is any: a
+    ///   table there must not be touched.
+    init(_ shape: LevelShape, _ options: TreeOptions, ceiling: Int = .max) {
         let last = LevelShape.last
         var sizes = [UInt64](repeating: 0, count: last + 1)
         var size = (1...last).map { shape.bytes($0) }.max() ?? 0
         var level = last
         sizes[last] = .max
         let firstFilled = (1...last).first { !shape.levels[$0].isEmpty } ?? last
-        while level > 1 && (size > options.levelBaseBytes || level > firstFilled) {
+        while level > 1
+            && (size > options.levelBaseBytes || level > firstFilled || level >= ceiling)
+        {
             level -= 1
             size /= max(2, options.levelFanOut)
             sizes[level] = max(size, options.levelBaseBytes)

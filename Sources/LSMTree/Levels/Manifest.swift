@@ -20,7 +20,8 @@ final class Manifest: @unchecked Sendable {
         (writer?.endBytes ?? 0) > openingBytes * 2 + store.options.manifestBytes
     }
 
-    /// Makes one edit durable. After a failure the manifest takes nothing more.
+    /// Makes one edit durable. After a failure the manifest takes nothing more, but for a disk without
+    /// room: then nothing happened.
     func append(_ edit: ManifestEdit) throws(TreeError) {
         guard let writer else { preconditionFailure("the manifest is open before edits") }
         do throws(LogError) {
@@ -34,28 +35,25 @@ final class Manifest: @unchecked Sendable {
     /// Starts a new manifest with the whole tree in it and points `CURRENT` at it.
     ///
     /// The order makes a crash at any point leave a whole manifest behind: the new file and its
-    /// name are durable before `CURRENT` names it, and the old file goes when that is durable.
+    /// name are durable before `CURRENT` names it, and the old file goes when that is durable. When
+    /// the disk has no room the old one stays in use.
     func rewrite(_ openings: [ManifestEdit]) throws(TreeError) {
         let old = id
         let fileSystem = store.fileSystem
         let fresh = store.takeFileID()
         let path = store.directory + "/" + ManifestFormat.name(fresh)
-        let file = try asTreeError(disk: { () throws(DiskError) in
-            try fileSystem.open(path, .create)
-        })
-        let next = RecordFileWriter(file, id: fresh)
-        do throws(LogError) {
-            for opening in openings {
-                try next.append(type: ManifestFormat.openingType, payload: opening.encode())
-            }
-            try next.sync()
+        let next: RecordFileWriter
+        do throws(TreeError) {
+            next = try write(openings, fresh, path)
+            try asTreeError(disk: { () throws(DiskError) in
+                try fileSystem.syncDirectory(store.directory)
+                try pointCurrent(to: fresh)
+            })
         } catch {
-            throw TreeError(error, file: path)
+            // Without room the old one goes on, and what there is of the new one gives its back.
+            if case .disk(let disk) = error, disk.isWaitedOut { try? fileSystem.unlink(path) }
+            throw error
         }
-        try asTreeError(disk: { () throws(DiskError) in
-            try fileSystem.syncDirectory(store.directory)
-            try pointCurrent(to: fresh)
-        })
         writer?.file.close()
         writer = next
         id = fresh
@@ -64,6 +62,25 @@ final class Manifest: @unchecked Sendable {
             // One that stays is removed at the next open.
             try? fileSystem.unlink(store.directory + "/" + ManifestFormat.name(old))
         }
+    }
+
+    private func write(
+        _ openings: [ManifestEdit], _ id: UInt64, _ path: String
+    ) throws(TreeError) -> RecordFileWriter {
+        let file = try asTreeError(disk: { () throws(DiskError) in
+            try store.fileSystem.open(path, .create)
+        })
+        let writer = RecordFileWriter(file, id: id)
+        do throws(LogError) {
+            for opening in openings {
+                try writer.append(type: ManifestFormat.openingType, payload: opening.encode())
+            }
+            try writer.sync()
+        } catch {
+            file.close()
+            throw TreeError(error, file: path)
+        }
+        return writer
     }
 
     private func pointCurrent(to id: UInt64) throws(DiskError) {

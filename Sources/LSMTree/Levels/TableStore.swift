@@ -9,6 +9,7 @@ final class TableStore: Sendable {
     let options: TreeOptions
     let cache: BlockCache
     let graveyard: Graveyard
+    let alarm = TableAlarm()
     private let nextID = Atomic<UInt64>(1)
 
     init(
@@ -56,9 +57,12 @@ final class TableStore: Sendable {
 
     /// Opens a table that was just written.
     func open(_ summary: TableSummary, _ file: any File) throws(TableError) -> TableHandle {
-        let reader = try TableReader.open(file: file, fileID: summary.fileID, cache: cache)
+        let health = TableHealth(fileID: summary.fileID, alarm: alarm)
+        let reader = try TableReader.open(
+            file: file, fileID: summary.fileID, cache: cache, onDamage: { health.condemn($0) })
         return TableHandle(
-            summary: summary, reader: reader, file: file, cache: cache, graveyard: graveyard)
+            summary: summary, reader: reader, health: health, file: file, cache: cache,
+            graveyard: graveyard)
     }
 
     /// Opens a table that the manifest lists.

@@ -148,11 +148,13 @@ final class TableSource: MergeSource {
     override var value: UnsafeRawBufferPointer { iterator.value }
 
     override func seek(_ key: UnsafeRawBufferPointer) throws(TableError) {
+        try table.requireSound()
         try iterator.seek(internalKey: key)
         show()
     }
 
     override func seekBefore(_ key: UnsafeRawBufferPointer?) throws(TableError) {
+        try table.requireSound()
         if let key {
             try iterator.seekForPrevious(internalKey: key)
         } else {
@@ -234,7 +236,8 @@ final class LevelSource: MergeSource {
         try settleBackward()
     }
 
-    private func open(_ index: Int) -> TableIterator {
+    private func open(_ index: Int) throws(TableError) -> TableIterator {
+        try tables[index].requireSound()
         if index == current, let iterator { return iterator }
         current = index
         let made = tables[index].reader.makeIterator()

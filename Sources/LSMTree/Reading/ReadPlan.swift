@@ -18,7 +18,8 @@ struct ReadPlan {
         let smallest: UnsafeRawBufferPointer
         let largest: UnsafeRawBufferPointer
         let isLargestExclusive: Bool
-        let hasTombstones: Bool
+        /// It has range tombstones, or is in quarantine.
+        let needsCare: Bool
         let handle: Unmanaged<TableHandle>
         let reader: Unmanaged<TableReader>
     }
@@ -77,7 +78,7 @@ struct ReadPlan {
             let run = runs[place]
             place &+= 1
             guard let table = run.table(for: key) else { continue }
-            let cover = table.pointee.hasTombstones ? Self.cover(table, key, sequence) : 0
+            let cover = table.pointee.needsCare ? try Self.cover(table, key, sequence) : 0
             let hit = try table.pointee.reader.takeUnretainedValue()
                 .find(userKey: key, hash: hash, at: sequence, stay)
             if let hit { return hit.kind == .put && hit.sequence > cover ? hit.value : nil }
@@ -90,9 +91,10 @@ struct ReadPlan {
     private static func cover(
         _ table: UnsafeMutablePointer<Table>, _ key: UnsafeRawBufferPointer,
         _ sequence: SequenceNumber
-    ) -> SequenceNumber {
-        table.pointee.handle.takeUnretainedValue().tombstones?
-            .newest(covering: key, at: sequence) ?? 0
+    ) throws(TableError) -> SequenceNumber {
+        let handle = table.pointee.handle.takeUnretainedValue()
+        try handle.requireSound()
+        return handle.tombstones?.newest(covering: key, at: sequence) ?? 0
     }
 }
 
@@ -106,7 +108,8 @@ extension ReadPlan.Run {
                     largestHead: Self.head(handle.bounds.largest),
                     smallest: handle.bounds.smallest, largest: handle.bounds.largest,
                     isLargestExclusive: handle.metadata.isLargestExclusive,
-                    hasTombstones: handle.tombstones != nil, handle: .passUnretained(handle),
+                    needsCare: handle.tombstones != nil || handle.health.isBad,
+                    handle: .passUnretained(handle),
                     reader: .passUnretained(handle.reader)))
         }
     }

@@ -107,7 +107,7 @@ package final class Snapshot: Sendable {
         _ table: TableHandle, _ lower: [UInt8], _ upper: [UInt8]?, _ prefix: [UInt8]?
     ) throws(TableError) -> Bool {
         guard table.metadata.overlaps(lower, upper) else { return false }
-        guard let prefix, table.tombstones == nil else { return true }
+        guard let prefix, table.tombstones == nil, !table.health.isBad else { return true }
         return try prefix.withRaw { raw throws(TableError) in
             try table.reader.mayContain(prefix: raw)
         }
