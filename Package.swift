@@ -207,6 +207,7 @@ let package = Package(
         tests(
             "Simulation",
             ["Bytes", "Platform", "ChatModel", "Replication", "Session", "ChatNode"]),
+        .target(name: "CAllocationCount", path: "Tests/CAllocationCount"),
         tests("Platform", ["Bytes", "Simulation"]),
         tests("RaftCore", ["Bytes"], copies: ["Scenarios"]),
         tests("ChatModel", ["Bytes"], copies: ["Golden"]),
@@ -215,7 +216,8 @@ let package = Package(
         tests("SortedTable", ["Bytes", "Platform"], copies: ["Golden"]),
         tests("BlobStore", ["Bytes", "Platform", "Simulation"], copies: ["Golden"]),
         tests(
-            "LSMTree", ["Bytes", "Platform", "RecordLog", "SortedTable", "Simulation"],
+            "LSMTree",
+            ["Bytes", "Platform", "RecordLog", "SortedTable", "Simulation", "CAllocationCount"],
             copies: ["Golden"]),
         tests(
             "Replication", ["Bytes", "Platform", "RaftCore", "RecordLog", "Simulation"],

@@ -37,12 +37,16 @@ package enum KeySchema {
     package static let all: [KeyspaceOptions] = [
         KeyspaceOptions(
             .entries, name: "entries", filterPrefixLength: partitionBytes, isNumbered: true),
-        KeyspaceOptions(.conversations, name: "conversations", filterPrefixLength: partitionBytes),
-        KeyspaceOptions(.accounts, name: "accounts", filterPrefixLength: partitionBytes),
+        KeyspaceOptions(
+            .conversations, name: "conversations", filterPrefixLength: partitionBytes,
+            isPointRead: true),
+        KeyspaceOptions(
+            .accounts, name: "accounts", filterPrefixLength: partitionBytes, isPointRead: true),
         KeyspaceOptions(.feeds, name: "feeds", filterPrefixLength: partitionBytes),
-        KeyspaceOptions(.dedup, name: "dedup", isExpiring: true),
-        KeyspaceOptions(.media, name: "media", filterPrefixLength: partitionBytes),
-        KeyspaceOptions(.presence, name: "presence"),
+        KeyspaceOptions(.dedup, name: "dedup", isExpiring: true, isPointRead: true),
+        KeyspaceOptions(
+            .media, name: "media", filterPrefixLength: partitionBytes, isPointRead: true),
+        KeyspaceOptions(.presence, name: "presence", isPointRead: true),
         KeyspaceOptions(.work, name: "work"),
         KeyspaceOptions(.meta, name: "meta"),
     ]

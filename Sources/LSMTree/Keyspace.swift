@@ -29,10 +29,13 @@ package struct KeyspaceOptions: Sendable {
     /// compaction may drop rows at or below the tree's horizon.
     package var isExpiring: Bool
 
+    /// Rows are mostly looked up one by one: tables spend a byte or two a row on finding them.
+    package var isPointRead: Bool
+
     /// Options of `keyspace`.
     package init(
         _ keyspace: Keyspace, name: String, filterPrefixLength: Int? = nil,
-        isNumbered: Bool = false, isExpiring: Bool = false
+        isNumbered: Bool = false, isExpiring: Bool = false, isPointRead: Bool = false
     ) {
         precondition(!isNumbered || filterPrefixLength != nil, "numbers stand behind a prefix")
         self.keyspace = keyspace
@@ -40,5 +43,6 @@ package struct KeyspaceOptions: Sendable {
         self.filterPrefixLength = filterPrefixLength
         self.isNumbered = isNumbered
         self.isExpiring = isExpiring
+        self.isPointRead = isPointRead
     }
 }

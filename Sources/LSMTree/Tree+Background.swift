@@ -56,8 +56,8 @@ extension Tree {
             let tombstones = own?.newestTombstones.filter { older.mayHold($0) }
             let output = TableOutput(
                 store, options.keyspaces[place], level: 0, tombstones: tombstones ?? [])
-            let source = part.makeSource(at: InternalKey.sequenceMax)
-            var cursor = MergeCursor([source], at: InternalKey.sequenceMax)
+            var cursor = MergeCursor(capacity: 1, at: InternalKey.sequenceMax)
+            cursor.add(MergeSource(part, at: InternalKey.sequenceMax))
             var rewriter = Rewriter(
                 options: options.keyspaces[place], horizon: expiryHorizon, older: older)
             do throws(TableError) {

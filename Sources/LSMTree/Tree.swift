@@ -186,7 +186,8 @@ package final class Tree: Sendable {
         let stay = store.cache.gate.enter()
         let (view, sequence) = current()
         let snapshot = Snapshot(
-            view: view.takeUnretainedValue(), sequence: sequence, tree: context)
+            view: view.takeUnretainedValue(), sequence: sequence,
+            expiryHorizon: horizon.load(ordering: .relaxed), tree: context)
         store.cache.gate.leave(stay)
         return snapshot
     }

@@ -4,15 +4,38 @@ struct BlockBuilder: ~Copyable {
     private var offsets: [UInt32] = []
     private var baseStart = 0
     private var baseBytes = 0
+    private let hasBuckets: Bool
+    /// Hash and first row of each user key, for the buckets.
+    private var keys: [(hash: UInt64, row: Int)] = []
 
-    init(capacity: Int) {
+    init(capacity: Int, hasBuckets: Bool = false) {
         rows = RawBuilder(capacity: capacity)
+        self.hasBuckets = hasBuckets
     }
 
     var rowCount: Int { offsets.count }
     var isEmpty: Bool { offsets.isEmpty }
     /// Bytes of the content if it were finished now (with short offsets).
-    var contentBytes: Int { rows.count + offsets.count * 2 + 4 }
+    var contentBytes: Int {
+        rows.count + offsets.count * 2 + 4
+            + (isBucketed ? RowBuckets.count(rows: offsets.count) : 0)
+    }
+
+    private var isBucketed: Bool { hasBuckets && offsets.count <= RowBuckets.rowsMax }
+
+    /// Adds a row of a block with buckets.
+    ///
+    /// - Parameters:
+    ///   - hash: of the user key.
+    ///   - isSame: whether the row before has the same user key.
+    @inline(__always)
+    mutating func add(
+        _ userKey: UnsafeRawBufferPointer, _ trailer: UInt64, _ value: UnsafeRawBufferPointer,
+        hash: UInt64, isSame: Bool
+    ) {
+        if !isSame || isEmpty { keys.append((hash, offsets.count)) }
+        add(userKey, trailer, value)
+    }
 
     /// Adds a row: a user key, a trailer, and a value.
     @inline(__always)
@@ -52,8 +75,14 @@ struct BlockBuilder: ~Copyable {
                 rows.append(fixed: UInt16(truncatingIfNeeded: offset))
             }
         }
-        rows.append(fixed: UInt32(truncatingIfNeeded: offsets.count) | (isWide ? 1 << 31 : 0))
+        var word = UInt32(truncatingIfNeeded: offsets.count) | (isWide ? 1 << 31 : 0)
+        if isBucketed {
+            RowBuckets.make(keys, rows: offsets.count).withUnsafeBytes { rows.append($0) }
+            word |= RowBuckets.flag
+        }
+        rows.append(fixed: word)
         defer {
+            keys.removeAll(keepingCapacity: true)
             rows.removeAll()
             offsets.removeAll(keepingCapacity: true)
         }

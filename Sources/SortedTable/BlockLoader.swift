@@ -1,6 +1,55 @@
 internal import Bytes
 internal import Platform
 
+/// The end of a file, read at once: what opening a table needs mostly stands there.
+struct FileTail: ~Copyable {
+    /// Three blocks and the footer of a table of usual size fit.
+    static let bytesMax: UInt64 = 4096
+
+    private let memory: UnsafeMutableRawBufferPointer
+    private let start: UInt64
+    /// The size of the whole file.
+    let fileBytes: UInt64
+
+    /// Reads the last bytes of a file; throws when they are not there.
+    static func read(_ file: any File) throws(TableError) -> FileTail {
+        let size: UInt64
+        do { size = try file.size() } catch { throw .disk(error) }
+        return try FileTail(file, size)
+    }
+
+    private init(_ file: any File, _ size: UInt64) throws(TableError) {
+        fileBytes = size
+        start = size - min(size, Self.bytesMax)
+        memory = .allocate(byteCount: Int(size - start), alignment: 16)
+        let got: Int
+        do { got = try file.read(into: memory, at: start) } catch {
+            memory.deallocate()
+            throw .disk(error)
+        }
+        if got < memory.count {
+            let found = "the end of the file after \(got)"
+            memory.deallocate()
+            throw .corrupt(
+                file: file.path, offset: start, expected: "\(size - start) bytes", found: found)
+        }
+    }
+
+    deinit { memory.deallocate() }
+
+    /// Copies what stands at `offset`, if all that is wanted is here.
+    func copy(into target: UnsafeMutableRawBufferPointer, from offset: UInt64) -> Bool {
+        let end = start + UInt64(memory.count)
+        guard offset >= start, offset <= end, UInt64(target.count) <= end - offset else {
+            return false
+        }
+        let first = Int(offset - start)
+        target.copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: memory[first...].prefix(target.count)))
+        return true
+    }
+}
+
 /// Reads, checks and expands the blocks of one file; knows nothing of caches.
 struct BlockLoader: Sendable {
     let file: any File
@@ -13,7 +62,21 @@ struct BlockLoader: Sendable {
     func load(
         _ handle: BlockHandle, _ role: TableFormat.Role
     ) throws(TableError) -> LoadedBlock {
-        let sealed = try readSealed(handle, role)
+        try finish(try readSealed(handle, role) { _ in false }, handle, role)
+    }
+
+    /// The same, without the disk where the block stands in the file's tail.
+    func load(
+        _ handle: BlockHandle, _ role: TableFormat.Role, _ tail: borrowing FileTail
+    ) throws(TableError) -> LoadedBlock {
+        try finish(
+            try readSealed(handle, role) { tail.copy(into: $0, from: handle.offset) }, handle, role)
+    }
+
+    /// Expands and checks the content of a sealed block.
+    private func finish(
+        _ sealed: consuming LoadedBlock, _ handle: BlockHandle, _ role: TableFormat.Role
+    ) throws(TableError) -> LoadedBlock {
         let type = sealed.block.base.load(fromByteOffset: sealed.block.count, as: UInt8.self)
         let isColumnar = role == .data && type & 0x0F == TableFormat.Role.columns.rawValue
         let stored = isColumnar ? .columns : role
@@ -60,8 +123,11 @@ struct BlockLoader: Sendable {
     }
 
     /// Payload and trailer of a block with the right checksum; the content is the payload.
+    ///
+    /// - Parameter copy: fills the target without the disk, if it can.
     private func readSealed(
-        _ handle: BlockHandle, _ role: TableFormat.Role
+        _ handle: BlockHandle, _ role: TableFormat.Role,
+        _ copy: (UnsafeMutableRawBufferPointer) -> Bool
     ) throws(TableError) -> LoadedBlock {
         guard handle.bytes > 0, handle.bytes <= TableFormat.contentBytesMax,
             handle.offset <= endOffset, handle.totalBytes <= endOffset - handle.offset
@@ -76,11 +142,13 @@ struct BlockLoader: Sendable {
         let block = loaded.block
         let target = UnsafeMutableRawBufferPointer(
             start: block.base, count: bytes + TableFormat.trailerBytes)
-        let got: Int
-        do { got = try file.read(into: target, at: handle.offset) } catch { throw .disk(error) }
-        guard got == target.count else {
-            throw corrupt(
-                handle.offset, "\(target.count) bytes", "the end of the file after \(got)")
+        if !copy(target) {
+            let got: Int
+            do { got = try file.read(into: target, at: handle.offset) } catch { throw .disk(error) }
+            guard got == target.count else {
+                throw corrupt(
+                    handle.offset, "\(target.count) bytes", "the end of the file after \(got)")
+            }
         }
         let found = UInt64(
             littleEndian: block.base.loadUnaligned(fromByteOffset: bytes + 1, as: UInt64.self))

@@ -19,13 +19,19 @@ extension TableBlock {
         }
         let word = UInt32(
             littleEndian: base.loadUnaligned(fromByteOffset: count - 4, as: UInt32.self))
-        let rows = Int(word & 0x7FFF_FFFF)
+        let hasBuckets = word & RowBuckets.flag != 0
+        let rows = Int(word & (RowBuckets.flag - 1))
         let width = word >> 31 == 1 ? 4 : 2
         guard rows <= (count - 4) / (width + 10), rows > 0 || (role == .root && count == 4) else {
             return BlockProblem(
                 offset: count - 4, expected: "a row count that fits", found: "\(rows)")
         }
-        let end = count - 4 - rows * width
+        let end = count - 4 - rows * width - (hasBuckets ? RowBuckets.count(rows: rows) : 0)
+        guard !hasBuckets || (role == .data && rows <= RowBuckets.rowsMax && end > 0) else {
+            return BlockProblem(
+                offset: count - 4, expected: "no buckets, or those of few rows",
+                found: "\(rows) rows in a \(role) block")
+        }
         header.pointee.offsetBytes = UInt8(width)
         header.pointee.rowsEnd = UInt32(truncatingIfNeeded: end)
         var keyBytesMax = 0
@@ -66,7 +72,8 @@ extension TableBlock {
         header.pointee.keyBytesMax = UInt32(
             truncatingIfNeeded: keyBytesMax + InternalKey.trailerBytes)
         if rows > 0 { buildHeads() }
-        return nil
+        header.pointee.hasBuckets = hasBuckets
+        return hasBuckets ? checkBuckets() : nil
     }
 
     @inline(__always)
@@ -97,10 +104,13 @@ extension TableBlock {
             guard kind == RowKind.put.rawValue || kind == RowKind.delete.rawValue else {
                 return -1
             }
-        case .index, .root:
+        case .index:
+            let value = pointer + rest + InternalKey.trailerBytes
+            let bytes = UnsafeRawBufferPointer(start: value, count: end - value)
+            if Self.blockProperties(bytes) == nil { return -1 }
+        case .root:
             let valueBytes = end - pointer - rest - InternalKey.trailerBytes
-            let handles = role == .index ? 1 : 3
-            guard valueBytes == handles &* BlockHandle.storedBytes else { return -1 }
+            guard valueBytes == 3 &* BlockHandle.storedBytes else { return -1 }
         default:
             return -1
         }

@@ -41,6 +41,8 @@ package struct TableBlock {
         var isKept = false
         /// True for a column block, whose rows stand as `ColumnPlaces` says.
         var isColumnar = false
+        /// True for a row block with ``RowBuckets``.
+        var hasBuckets = false
         /// The segment that holds it; 0 in a ``LoadedBlock``.
         var segment: UInt = 0
     }
@@ -63,6 +65,8 @@ package struct TableBlock {
     var offsetBytes: Int { Int(header.pointee.offsetBytes) }
     @inline(__always)
     var isColumnar: Bool { header.pointee.isColumnar }
+    @inline(__always)
+    var hasBuckets: Bool { header.pointee.hasBuckets }
     var keyBytesMax: Int { Int(header.pointee.keyBytesMax) }
     /// Bytes of memory.
     var totalBytes: Int { Int(header.pointee.totalBytes) }

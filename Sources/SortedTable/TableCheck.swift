@@ -85,7 +85,9 @@ struct TableCheck: Sendable {
             let dataHandle = index.handle(entry)
             let block = try take(dataHandle, .data)
             let separator = index.copyKey(entry)
-            try checkRows(block.block, dataHandle, separator, &keys, &prefixes, visit)
+            let properties = try checkRows(
+                block.block, dataHandle, separator, &keys, &prefixes, visit)
+            try checkProperties(index, entry, handle, properties)
             guard lastSeparator.isEmpty || InternalKey.compare(lastSeparator, separator) < 0 else {
                 throw loader.corrupt(handle.offset, "ascending separators", Hex.encode(separator))
             }
@@ -119,8 +121,9 @@ struct TableCheck: Sendable {
         _ block: TableBlock, _ handle: BlockHandle, _ separator: [UInt8], _ keys: inout [UInt64],
         _ prefixes: inout [UInt64],
         _ visit: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
-    ) throws(TableError) {
-        var deletes = 0
+    ) throws(TableError) -> CountedBlock {
+        var counted = CountedBlock()
+        var firsts: [(hash: UInt64, row: Int)] = []
         for number in 0..<block.rowCount {
             let key = block.copyKey(number)
             guard lastKey.isEmpty || InternalKey.compare(lastKey, key) < 0,
@@ -132,23 +135,43 @@ struct TableCheck: Sendable {
                     Hex.encode(key))
             }
             let value = block.parts(number).value
-            let isDelete = key.withUnsafeBytes { raw in
+            key.withUnsafeBytes { raw in
                 let userKey = InternalKey.userKey(raw)
-                keys.append(BloomFilter.hash(userKey))
+                let hash = BloomFilter.hash(userKey)
+                keys.append(hash)
+                if number == 0 || lastKey.dropLast(8) != key.dropLast(8) {
+                    firsts.append((hash, number))
+                }
+                counted.count(InternalKey.trailer(raw), value)
                 if let length = reader.properties.filterPrefixLength, userKey.count >= length {
                     prefixes.append(
                         BloomFilter.hash(UnsafeRawBufferPointer(rebasing: userKey[..<length])))
                 }
                 visit(raw, value)
-                return InternalKey.kind(raw) == .delete
             }
-            deletes += isDelete ? 1 : 0
             count(key, value.count)
             lastKey = key
         }
-        counted.deletes += UInt64(deletes)
-        counted.dataBlocks += 1
-        if deletes * 2 >= block.rowCount { counted.deleteDenseBlocks += 1 }
+        if block.hasBuckets {
+            let buckets = RowBuckets.make(firsts, rows: block.rowCount)
+            guard block.buckets.elementsEqual(buckets) else {
+                throw loader.corrupt(handle.offset, "buckets of the block's keys", "others")
+            }
+        }
+        return counted
+    }
+
+    /// Compares what an index says of a data block with its rows, and takes it in.
+    private mutating func checkProperties(
+        _ index: TableBlock, _ entry: Int, _ handle: BlockHandle, _ found: CountedBlock
+    ) throws(TableError) {
+        let stated = index.blockProperties(entry) ?? BlockProperties()
+        guard stated == found.plain || stated == found.expiring else {
+            throw loader.corrupt(
+                handle.offset, "properties \(found.plain) or \(found.expiring) of block \(entry)",
+                "\(stated)")
+        }
+        counted.add(stated)
     }
 
     private mutating func count(_ key: [UInt8], _ valueBytes: Int) {
@@ -156,9 +179,6 @@ struct TableCheck: Sendable {
         counted.rows += 1
         counted.rawKeyBytes += UInt64(key.count)
         counted.rawValueBytes += UInt64(valueBytes)
-        let sequence = key.withUnsafeBytes { InternalKey.sequence($0) }
-        counted.minSequence = min(counted.minSequence, sequence)
-        counted.maxSequence = max(counted.maxSequence, sequence)
         counted.largest = key
     }
 
@@ -168,7 +188,8 @@ struct TableCheck: Sendable {
             throw loader.corrupt(
                 position, "the footer", "\(loader.endOffset - position) more bytes")
         }
-        let (_, footer) = try TableFooter.read(file: loader.file, fileID: loader.fileID)
+        let tail = try FileTail.read(loader.file)
+        let (_, footer) = try TableFooter.read(tail, loader.file, fileID: loader.fileID)
         guard footer == reader.footer else {
             throw loader.corrupt(position, "the footer that was opened", "another")
         }
@@ -179,13 +200,23 @@ struct TableCheck: Sendable {
         counted.fileID = stated.fileID
         counted.keyspace = stated.keyspace
         counted.filterPrefixLength = stated.filterPrefixLength
-        counted.minExpiry = stated.minExpiry
-        counted.maxExpiry = stated.maxExpiry
         counted.compressedBlocks = stated.compressedBlocks
         counted.refusedBlocks = stated.refusedBlocks
         guard counted == stated else {
             throw loader.corrupt(
                 reader.footer.properties.offset, "properties \(counted)", "\(stated)")
         }
+    }
+}
+
+/// A data block's properties, counted both ways: a table does not say whether its values start with
+/// expiries.
+private struct CountedBlock {
+    var plain = BlockProperties()
+    var expiring = BlockProperties()
+
+    mutating func count(_ trailer: UInt64, _ value: UnsafeRawBufferPointer) {
+        plain.count(trailer, value, isExpiring: false)
+        expiring.count(trailer, value, isExpiring: true)
     }
 }

@@ -94,14 +94,30 @@ package enum TableDump {
                 let value = UnsafeRawBufferPointer(start: row.value, count: row.valueBytes)
                 text += "value \(Hex.encode(value))"
             } else {
-                text += (0..<(row.valueBytes / BlockHandle.storedBytes)).map { part in
+                text += (0..<(role == .index ? 1 : 3)).map { part in
                     let handle = block.handle(number, part: part)
                     return "\(handle.offset)+\(handle.bytes)"
                 }.joined(separator: ", ")
+                if role == .index, let properties = block.blockProperties(number) {
+                    text += blockText(properties)
+                }
             }
             line(text)
         }
         line("    +\(block.rowsEnd) \(block.rowCount) offsets of \(block.offsetBytes) bytes")
+        if block.hasBuckets {
+            let start = block.count - 4 - block.buckets.count
+            line("    +\(start) buckets \(Hex.encode(block.buckets))")
+        }
+    }
+
+    private static func blockText(_ properties: BlockProperties) -> String {
+        let expiries = [properties.minExpiry, properties.maxExpiry].map { expiry in
+            expiry == .max ? "none" : "\(expiry)"
+        }
+        return ", rows \(properties.rows), deletes \(properties.deletes), "
+            + "sequences \(properties.minSequence) to \(properties.maxSequence), "
+            + "expiries \(expiries[0]) to \(expiries[1])"
     }
 
     private static func writeColumns(

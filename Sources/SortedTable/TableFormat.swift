@@ -13,7 +13,7 @@ internal import Bytes
 /// | block type (low four bits) | content |
 /// |---|---|
 /// | 1 data | rows: internal key → value |
-/// | 2 index | rows: separator → handle of a data block |
+/// | 2 index | rows: separator → handle of a data block, its ``BlockProperties`` |
 /// | 3 root | rows: separator → handles of a partition's index, filter and prefix filter |
 /// | 4 filter | Bloom lines over the user keys of a partition, see ``BloomFilter`` |
 /// | 5 prefix filter | the same over the first n bytes of its user keys |
@@ -28,7 +28,8 @@ internal import Bytes
 ///
 /// **Row blocks** (types 1–3):
 ///
-///     row*   offset (u16 or u32) of each row   row count u32 (bit 31: offsets are u32)
+///     row*   offset (u16 or u32) of each row   bucket*   row count u32
+///     row count: bit 31 says that offsets are u32, bit 30 that there are ``RowBuckets``
 ///     row  = shared varint, rest varint, rest of the user key, trailer u64, value
 ///
 /// Rows come in bundles of 16. The first row of a bundle has its whole user key (`shared` 0), the
@@ -65,7 +66,7 @@ package enum TableFormat {
     /// The last 8 bytes of every table: "MAGPISST".
     package static let magic: UInt64 = 0x5453_5349_5047_414D
     /// The version that this code reads and writes.
-    package static let version: UInt32 = 2
+    package static let version: UInt32 = 3
     /// Bytes of the footer.
     package static let footerBytes = 68
     /// Bytes behind each payload: type and checksum.

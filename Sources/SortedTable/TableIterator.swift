@@ -6,19 +6,24 @@ internal import Bytes
 /// touches no lock, no reference count and no allocator. A row's key is put together in the
 /// iterator's own buffer, of which only the part that changed is written.
 package final class TableIterator {
-    private let reader: TableReader
+    private var reader: TableReader
+    /// Blocks without a put that expires behind this are passed by; nil: none are.
+    private let expiryHorizon: UInt64?
     private var partition = 0
     private var index: TableBlock?
     private var entry = 0
     private var block: TableBlock?
 
-    // The row it stands on. Pointers go into `block` and `buffer`.
+    /// The row that it stands on; pointers go into `block` and `buffer`. There as long as the
+    /// iterator is.
+    package let shown: UnsafeMutablePointer<ShownRow>
     private var number = 0
     private var rowCount = 0
-    private var keyBytes = 0
-    private var valueStart: UnsafeRawPointer
-    private var valueBytes = 0
 
+    /// `shown` and, behind it, the buffer for keys of usual length.
+    private let memory: UnsafeMutableRawPointer
+    private static let bufferStart = 64
+    /// Where the key is put together: in `memory`, or one of its own for longer keys.
     private var buffer: UnsafeMutableRawPointer
     private var capacity = 256
     /// Bytes at the start of `buffer` that are the base key of bundle `bundle`.
@@ -28,52 +33,64 @@ package final class TableIterator {
     private var run = ColumnRun()
     private var runNumber = 0
 
-    /// Whether it stands on a row; otherwise ``key`` and ``value`` are meaningless.
-    // Unchecked: set by this class alone, never lent out.
-    @exclusivity(unchecked) package private(set) var isValid = false
-
-    init(_ reader: TableReader) {
+    /// An iterator that stands nowhere.
+    ///
+    /// - Parameter expiryHorizon: the reader needs neither deletes nor puts that expire up to this:
+    ///   blocks that have nothing else are passed by unread. Nil: all rows are shown.
+    package init(_ reader: TableReader, expiryHorizon: UInt64? = nil) {
         self.reader = reader
-        buffer = .allocate(byteCount: capacity + TableBlock.slackBytes, alignment: 16)
-        valueStart = UnsafeRawPointer(buffer)
+        self.expiryHorizon = expiryHorizon
+        precondition(MemoryLayout<ShownRow>.size <= Self.bufferStart, "the row fits")
+        memory = .allocate(
+            byteCount: Self.bufferStart + capacity + TableBlock.slackBytes, alignment: 16)
+        shown = memory.initializeMemory(as: ShownRow.self, to: ShownRow())
+        buffer = memory + Self.bufferStart
     }
 
     deinit {
-        block?.unpin()
-        index?.unpin()
-        buffer.deallocate()
+        leavePartition()
+        dropBuffer()
+        memory.deallocate()
     }
 
+    private func dropBuffer() {
+        if buffer != memory + Self.bufferStart { buffer.deallocate() }
+    }
+
+    /// Leaves the table for another one, in which it stands nowhere.
+    package func move(to reader: TableReader) {
+        shown.pointee.isValid = false
+        leavePartition()
+        self.reader = reader
+    }
+
+    /// Whether it stands on a row; otherwise ``key`` and ``value`` are meaningless.
+    package var isValid: Bool { shown.pointee.isValid }
     /// The internal key of the row; valid until the next move.
-    @inline(__always)
-    package var key: UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: buffer, count: keyBytes)
-    }
-
+    package var key: UnsafeRawBufferPointer { shown.pointee.internalKey }
     /// The value of the row; valid until the next move.
-    @inline(__always)
-    package var value: UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: valueStart, count: valueBytes)
-    }
+    package var value: UnsafeRawBufferPointer { shown.pointee.value }
 
     // MARK: Seeks
 
     /// Moves to the first row.
     package func seekToFirst() throws(TableError) {
-        isValid = false
+        shown.pointee.isValid = false
         guard reader.root.rowCount > 0 else { return }
         try enterPartition(0)
-        try enterBlock(entry: 0)
-        showRow(0)
+        leaveBlock()
+        entry = -1
+        try showFirstOfNextBlock()
     }
 
     /// Moves to the last row.
     package func seekToLast() throws(TableError) {
-        isValid = false
+        shown.pointee.isValid = false
         guard reader.root.rowCount > 0 else { return }
         try enterPartition(reader.root.rowCount - 1)
-        try enterBlock(entry: indexRows - 1)
-        showRow(rowCount - 1)
+        leaveBlock()
+        entry = indexRows
+        try showLastOfPreviousBlock()
     }
 
     /// Moves to the first row at or above an internal key; see
@@ -87,8 +104,9 @@ package final class TableIterator {
     package func seek(
         userKey: UnsafeRawBufferPointer, trailer: UInt64
     ) throws(TableError) {
-        isValid = false
-        guard try findBlock(userKey, trailer) else { return }
+        shown.pointee.isValid = false
+        guard try findEntry(userKey, trailer) else { return }
+        guard try enterBlock() else { return try showFirstOfNextBlock() }
         let row = lowerBound(userKey, trailer)
         if row < rowCount {
             showRow(row)
@@ -108,8 +126,9 @@ package final class TableIterator {
     package func seekForPrevious(
         userKey: UnsafeRawBufferPointer, trailer: UInt64
     ) throws(TableError) {
-        isValid = false
-        guard try findBlock(userKey, trailer) else { return try seekToLast() }
+        shown.pointee.isValid = false
+        guard try findEntry(userKey, trailer) else { return try seekToLast() }
+        guard try enterBlock() else { return try showLastOfPreviousBlock() }
         let row = lowerBound(userKey, trailer)
         if row < rowCount, isRow(row, userKey, trailer) {
             showRow(row)
@@ -126,58 +145,72 @@ package final class TableIterator {
     ///
     /// - Precondition: it stands on a row.
     package func next() throws(TableError) {
-        precondition(isValid, "next is for an iterator on a row")
-        let following = number &+ 1
-        if following < rowCount {
-            showRow(following)
-        } else {
-            isValid = false
-            try showFirstOfNextBlock()
-        }
+        precondition(shown.pointee.isValid, "next is for an iterator on a row")
+        if nextInBlock() { return }
+        shown.pointee.isValid = false
+        try showFirstOfNextBlock()
     }
 
     /// Moves to the row before.
     ///
     /// - Precondition: it stands on a row.
     package func previous() throws(TableError) {
-        precondition(isValid, "previous is for an iterator on a row")
-        if number > 0 {
-            showRow(number &- 1)
-        } else {
-            isValid = false
-            try showLastOfPreviousBlock()
-        }
+        precondition(shown.pointee.isValid, "previous is for an iterator on a row")
+        if previousInBlock() { return }
+        shown.pointee.isValid = false
+        try showLastOfPreviousBlock()
+    }
+
+    /// Moves to the following row if that stands in the same block; otherwise changes nothing.
+    ///
+    /// - Precondition: it stands on a row.
+    package func nextInBlock() -> Bool {
+        let following = number &+ 1
+        guard following < rowCount else { return false }
+        showRow(following)
+        return true
+    }
+
+    /// Moves to the row before if that stands in the same block; otherwise changes nothing.
+    ///
+    /// - Precondition: it stands on a row.
+    package func previousInBlock() -> Bool {
+        guard number > 0 else { return false }
+        showRow(number &- 1)
+        return true
     }
 
     private func showFirstOfNextBlock() throws(TableError) {
-        if entry + 1 < indexRows {
-            try enterBlock(entry: entry + 1)
-        } else {
+        while true {
+            while entry + 1 < indexRows {
+                setEntry(entry + 1)
+                if try enterBlock() { return showRow(0) }
+            }
             guard partition + 1 < reader.root.rowCount else { return }
             try enterPartition(partition + 1)
-            try enterBlock(entry: 0)
+            entry = -1
         }
-        showRow(0)
     }
 
     private func showLastOfPreviousBlock() throws(TableError) {
-        if entry > 0 {
-            try enterBlock(entry: entry - 1)
-        } else {
+        while true {
+            while entry > 0 {
+                setEntry(entry - 1)
+                if try enterBlock() { return showRow(rowCount - 1) }
+            }
             guard partition > 0 else { return }
             try enterPartition(partition - 1)
-            try enterBlock(entry: indexRows - 1)
+            entry = indexRows
         }
-        showRow(rowCount - 1)
     }
 
     // MARK: Blocks
 
     private var indexRows: Int { index?.rowCount ?? 0 }
 
-    /// Enters the one block that can hold the first row at or above the key, if its last separator
+    /// Goes to the one block that can hold the first row at or above the key, if its last separator
     /// is not below it; false when all rows are below.
-    private func findBlock(
+    private func findEntry(
         _ userKey: UnsafeRawBufferPointer, _ trailer: UInt64
     ) throws(TableError) -> Bool {
         let partition = reader.root.lowerBound(userKey, trailer)
@@ -186,39 +219,54 @@ package final class TableIterator {
         guard let index else { return false }
         let entry = index.lowerBound(userKey, trailer)
         guard entry < index.rowCount else { throw reader.wrongSeparator(partition) }
-        try enterBlock(entry: entry)
+        setEntry(entry)
         return true
     }
 
     private func enterPartition(_ number: Int) throws(TableError) {
         if index != nil, partition == number { return }
-        leaveBlock()
-        index?.unpin()
-        index = nil
+        leavePartition()
         index = try reader.pinnedBlock(reader.root.handle(number), .index)
         partition = number
     }
 
-    private func enterBlock(entry number: Int) throws(TableError) {
-        guard let index else { return }
-        if block != nil, entry == number { return }
-        leaveBlock()
-        let entered = try reader.pinnedBlock(index.handle(number), .data)
-        block = entered
+    private func setEntry(_ number: Int) {
+        if entry != number { leaveBlock() }
         entry = number
+    }
+
+    /// Enters the block of `entry`; false when it is passed by.
+    private func enterBlock() throws(TableError) -> Bool {
+        guard let index else { return false }
+        if block != nil { return true }
+        if let expiryHorizon, let properties = index.blockProperties(entry),
+            properties.maxExpiry <= expiryHorizon
+        {
+            return false
+        }
+        let entered = try reader.pinnedBlock(index.handle(entry), .data)
+        block = entered
         rowCount = entered.rowCount
         bundle = -1
         run = ColumnRun()
         if entered.keyBytesMax > capacity {
-            buffer.deallocate()
+            dropBuffer()
             capacity = entered.keyBytesMax
             buffer = .allocate(byteCount: capacity + TableBlock.slackBytes, alignment: 16)
         }
+        shown.pointee.keyStart = UnsafeRawPointer(buffer)
+        return true
     }
 
     private func leaveBlock() {
         block?.unpin()
         block = nil
+    }
+
+    private func leavePartition() {
+        leaveBlock()
+        index?.unpin()
+        index = nil
     }
 
     private func lowerBound(_ userKey: UnsafeRawBufferPointer, _ trailer: UInt64) -> Int {
@@ -259,33 +307,32 @@ package final class TableIterator {
         intact = row.shared
         let tail = row.restBytes &+ InternalKey.trailerBytes
         copyShort(from: row.rest, to: buffer + row.shared, tail)
-        keyBytes = row.shared &+ tail
-        valueStart = row.value
-        valueBytes = row.valueBytes
         self.number = number
-        isValid = true
+        shown.pointee.userKeyBytes = row.shared &+ row.restBytes
+        shown.pointee.trailer = row.trailer
+        shown.pointee.valueStart = row.value
+        shown.pointee.valueBytes = row.valueBytes
+        shown.pointee.isValid = true
     }
 
     /// The same in a column block: of the key only number and trailer are written anew.
     @inline(__always)
     private func showColumns(_ number: Int, _ block: TableBlock) {
-        let prefixBytes = keyBytes(of: block) &- 16
+        let prefixBytes = block.keyBytesMax &- 16
         if number < run.firstRow || number >= run.endRow {
             enterRun(ofRow: number, block, prefixBytes)
         }
         let (target, trailer) = (buffer + prefixBytes, block.columnTrailer(number))
         target.storeBytes(of: block.columnNumber(number, in: run).bigEndian, as: UInt64.self)
         target.storeBytes(of: trailer.littleEndian, toByteOffset: 8, as: UInt64.self)
-        keyBytes = prefixBytes &+ 16
         let value = block.columnValue(number)
-        valueStart = value.baseAddress.unsafelyUnwrapped
-        valueBytes = value.count
         self.number = number
-        isValid = true
+        shown.pointee.userKeyBytes = prefixBytes &+ 8
+        shown.pointee.trailer = trailer
+        shown.pointee.valueStart = value.baseAddress.unsafelyUnwrapped
+        shown.pointee.valueBytes = value.count
+        shown.pointee.isValid = true
     }
-
-    @inline(__always)
-    private func keyBytes(of block: TableBlock) -> Int { block.keyBytesMax }
 
     private func enterRun(ofRow row: Int, _ block: TableBlock, _ prefixBytes: Int) {
         if run.endRow > 0, row == run.endRow {

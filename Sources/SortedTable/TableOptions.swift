@@ -21,11 +21,14 @@ package struct TableOptions: Equatable, Sendable {
     /// Whether values start with a little-endian u64: the expiry in wall milliseconds, 0 for never.
     package var isExpiring: Bool
 
+    /// Whether rows are mostly looked up one by one: row blocks get buckets then.
+    package var isPointRead: Bool
+
     /// Options with the defaults of DESIGN §6.
     package init(
         keyspace: UInt8, blockBytes: Int = 8 << 10, indexBlockBytes: Int = 4 << 10,
         isCompressed: Bool = false, filterBitsPerKey: Int = 10, filterPrefixLength: Int? = nil,
-        isNumbered: Bool = false, isExpiring: Bool = false
+        isNumbered: Bool = false, isExpiring: Bool = false, isPointRead: Bool = false
     ) {
         precondition(blockBytes > 0 && blockBytes <= 1 << 24, "blocks of 1 byte to 16 MiB")
         precondition(
@@ -41,6 +44,7 @@ package struct TableOptions: Equatable, Sendable {
         self.filterPrefixLength = filterPrefixLength
         self.isNumbered = isNumbered && filterPrefixLength != nil
         self.isExpiring = isExpiring
+        self.isPointRead = isPointRead
     }
 }
 

@@ -41,7 +41,7 @@ extension TableReader {
         let data = try block(index.handle(entry), .data, stay)
         // A row at or above the search key with this user key can only be in this block: see the
         // rule of separators in `TableFormat`.
-        guard let found = data.find(userKey, trailer) else { return nil }
+        guard let found = data.find(userKey, trailer, hash: hash) else { return nil }
         return TableHit(
             kind: RowKind(rawValue: UInt8(truncatingIfNeeded: found.trailer)) ?? .delete,
             sequence: found.trailer &>> 8, value: found.value)

@@ -15,6 +15,9 @@ package final class TableReader: Sendable {
     let loader: BlockLoader
     let footer: TableFooter
     let cache: BlockCache
+    /// The same and its gate, for reads that must not count references.
+    private let lentCache: Unmanaged<BlockCache>
+    private let lentGate: Unmanaged<EpochGate>
     private let loadedRoot: LoadedBlock
     private let fixedBytes: Int
     private let onDamage: @Sendable (TableError) -> Void
@@ -34,6 +37,8 @@ package final class TableReader: Sendable {
         self.rangeTombstones = tombstones
         self.cache = cache
         self.onDamage = onDamage
+        lentCache = .passUnretained(cache)
+        lentGate = .passUnretained(cache.gate)
         let rootBytes = root.block.totalBytes
         loadedRoot = root
         fileID = loader.fileID
@@ -54,8 +59,9 @@ package final class TableReader: Sendable {
         file: any File, fileID: UInt64, cache: BlockCache,
         onDamage: @escaping @Sendable (TableError) -> Void = { _ in }
     ) throws(TableError) -> TableReader {
-        let (loader, footer) = try TableFooter.read(file: file, fileID: fileID)
-        let propertiesBlock = try loader.load(footer.properties, .properties)
+        let tail = try FileTail.read(file)
+        let (loader, footer) = try TableFooter.read(tail, file, fileID: fileID)
+        let propertiesBlock = try loader.load(footer.properties, .properties, tail)
         let properties: TableProperties
         do {
             var reader = ByteReader(propertiesBlock.block.content)
@@ -68,8 +74,8 @@ package final class TableReader: Sendable {
             throw loader.corrupt(
                 footer.properties.offset, "file id \(fileID)", "\(properties.fileID)")
         }
-        let root = try loader.load(footer.root, .root)
-        let tombstones = try readTombstones(loader, footer.tombstones)
+        let root = try loader.load(footer.root, .root, tail)
+        let tombstones = try readTombstones(loader, footer.tombstones, tail)
         guard UInt64(tombstones.count) == properties.rangeDeletes else {
             throw loader.corrupt(
                 footer.tombstones.offset, "\(properties.rangeDeletes) range tombstones",
@@ -81,10 +87,10 @@ package final class TableReader: Sendable {
     }
 
     private static func readTombstones(
-        _ loader: BlockLoader, _ handle: BlockHandle
+        _ loader: BlockLoader, _ handle: BlockHandle, _ tail: borrowing FileTail
     ) throws(TableError) -> [RangeTombstone] {
         if handle == .none { return [] }
-        let loaded = try loader.load(handle, .tombstones)
+        let loaded = try loader.load(handle, .tombstones, tail)
         do {
             return try RangeTombstone.decode(loaded.block.content)
         } catch {
@@ -99,7 +105,10 @@ package final class TableReader: Sendable {
     func block(
         _ handle: BlockHandle, _ role: TableFormat.Role, _ stay: EpochGate.Stay
     ) throws(TableError) -> TableBlock {
-        if let block = cache.find(fileID: fileID, offset: handle.offset, stay) { return block }
+        let found = lentCache._withUnsafeGuaranteedRef {
+            $0.find(fileID: fileID, offset: handle.offset, stay)
+        }
+        if let found { return found }
         return try load(handle, role, stay)
     }
 
@@ -125,14 +134,15 @@ package final class TableReader: Sendable {
     func pinnedBlock(
         _ handle: BlockHandle, _ role: TableFormat.Role
     ) throws(TableError) -> TableBlock {
-        let stay = cache.gate.enter()
-        defer { cache.gate.leave(stay) }
+        let stay = lentGate._withUnsafeGuaranteedRef { $0.enter() }
+        defer { lentGate._withUnsafeGuaranteedRef { $0.leave(stay) } }
         let block = try block(handle, role, stay)
         block.pin()
         return block
     }
 
-    /// A new iterator, which stands nowhere until it is moved. For one thread at a time.
+    /// A new iterator over all rows, which stands nowhere until it is moved. For one thread at a
+    /// time.
     package func makeIterator() -> TableIterator {
         TableIterator(self)
     }
@@ -141,27 +151,19 @@ package final class TableReader: Sendable {
 extension TableFooter {
     /// Finds and checks the footer at the end of a file.
     static func read(
-        file: any File, fileID: UInt64
+        _ tail: borrowing FileTail, _ file: any File, fileID: UInt64
     ) throws(TableError) -> (BlockLoader, TableFooter) {
-        let size: UInt64
-        do { size = try file.size() } catch { throw .disk(error) }
         let footerBytes = UInt64(TableFormat.footerBytes)
-        guard size >= footerBytes else {
+        guard tail.fileBytes >= footerBytes else {
             throw .corrupt(
                 file: file.path, offset: 0, expected: "at least \(footerBytes) bytes",
-                found: "\(size)")
+                found: "\(tail.fileBytes)")
         }
-        let offset = size - footerBytes
+        let offset = tail.fileBytes - footerBytes
         let loader = BlockLoader(file: file, fileID: fileID, endOffset: offset)
         var bytes = [UInt8](repeating: 0, count: TableFormat.footerBytes)
-        let result = bytes.withUnsafeMutableBytes { target in
-            Result { () throws(DiskError) in try file.read(into: target, at: offset) }
-        }
-        let got: Int
-        do { got = try result.get() } catch { throw .disk(error) }
-        guard got == bytes.count else {
-            throw loader.corrupt(offset, "a footer", "the end of the file after \(got) bytes")
-        }
+        let isThere = bytes.withUnsafeMutableBytes { tail.copy(into: $0, from: offset) }
+        precondition(isThere, "the tail of a file has its footer")
         return (loader, try decode(bytes, at: offset, loader))
     }
 
@@ -183,6 +185,11 @@ extension TableFooter {
             BlockHandle(offset: word(at), bytes: UInt32(truncatingIfNeeded: word(at + 8)))
         }
         try check(60, "magic", TableFormat.magic)
+        let version = word(36) >> 32
+        guard version == UInt64(TableFormat.version) else {
+            throw loader.corrupt(
+                offset + 40, "a table of version \(TableFormat.version)", "version \(version)")
+        }
         try check(36, "zero and version", UInt64(TableFormat.version) << 32)
         try check(fileIDOffset, "file id", loader.fileID)
         let seed = Checksum.seed(file: loader.fileID, offset: offset)

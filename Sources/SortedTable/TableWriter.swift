@@ -21,7 +21,7 @@ package struct TableWriter: ~Copyable {
     private var lastKey: RawBuilder
     private var keyHashes: [UInt64] = []
     private var prefixHashes: [UInt64] = []
-    private var deletesInBlock = 0
+    private var block = BlockProperties()
 
     /// A writer of a new, empty file. `fileID` is never used for another file.
     package init(file: any File, fileID: UInt64, options: TableOptions) {
@@ -32,7 +32,8 @@ package struct TableWriter: ~Copyable {
         properties.filterPrefixLength =
             options.filterBitsPerKey > 0 ? options.filterPrefixLength : nil
         output = BlockOutput(file: file, fileID: fileID)
-        data = BlockBuilder(capacity: options.blockBytes + 4096)
+        data = BlockBuilder(
+            capacity: options.blockBytes + 4096, hasBuckets: options.isPointRead)
         columns = ColumnBuilder(
             prefixBytes: options.filterPrefixLength ?? 0,
             capacity: options.isNumbered ? options.blockBytes + 4096 : 64)
@@ -80,13 +81,18 @@ package struct TableWriter: ~Copyable {
                 try cutDataBlock(before: userKey, shared: shared)
             }
         }
-        addToFilters(userKey, shared: shared, isSame: isSame)
+        let mustHash = options.filterBitsPerKey > 0 || options.isPointRead
+        let hash = mustHash ? BloomFilter.hash(userKey) : 0
+        addToFilters(userKey, hash, shared: shared, isSame: isSame)
         if isColumn {
             columns.add(userKey, trailer, value)
+        } else if options.isPointRead {
+            data.add(userKey, trailer, value, hash: hash, isSame: isSame)
         } else {
             data.add(userKey, trailer, value)
         }
-        count(internalKey, trailer, value)
+        block.count(trailer, value, isExpiring: options.isExpiring)
+        count(internalKey, value)
         lastKey.removeAll()
         lastKey.append(internalKey)
     }
@@ -136,43 +142,19 @@ package struct TableWriter: ~Copyable {
         return shared
     }
 
-    private mutating func count(
-        _ key: UnsafeRawBufferPointer, _ trailer: UInt64, _ value: UnsafeRawBufferPointer
-    ) {
+    private mutating func count(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) {
         if properties.rows == 0 { properties.smallest = [UInt8](key) }
         properties.rows += 1
         properties.rawKeyBytes += UInt64(key.count)
         properties.rawValueBytes += UInt64(value.count)
-        let sequence = trailer &>> 8
-        if sequence < properties.minSequence { properties.minSequence = sequence }
-        if sequence > properties.maxSequence { properties.maxSequence = sequence }
-        if UInt8(truncatingIfNeeded: trailer) == RowKind.delete.rawValue {
-            properties.deletes += 1
-            deletesInBlock += 1
-        } else {
-            countExpiry(value)
-        }
-    }
-
-    private mutating func countExpiry(_ value: UnsafeRawBufferPointer) {
-        var expiry: UInt64 = 0
-        if options.isExpiring, value.count >= 8 {
-            expiry = UInt64(littleEndian: value.loadUnaligned(as: UInt64.self))
-        }
-        if expiry == 0 {
-            properties.maxExpiry = .max
-        } else {
-            properties.minExpiry = min(properties.minExpiry, expiry)
-            properties.maxExpiry = max(properties.maxExpiry, expiry)
-        }
     }
 
     /// A key stands once in the filter of each partition that has rows of it.
     private mutating func addToFilters(
-        _ userKey: UnsafeRawBufferPointer, shared: Int, isSame: Bool
+        _ userKey: UnsafeRawBufferPointer, _ hash: UInt64, shared: Int, isSame: Bool
     ) {
         guard options.filterBitsPerKey > 0 else { return }
-        if !isSame || keyHashes.isEmpty { keyHashes.append(BloomFilter.hash(userKey)) }
+        if !isSame || keyHashes.isEmpty { keyHashes.append(hash) }
         guard let length = options.filterPrefixLength, userKey.count >= length else { return }
         if prefixHashes.isEmpty || shared < length {
             let prefix = UnsafeRawBufferPointer(rebasing: userKey[..<length])
@@ -189,7 +171,6 @@ package struct TableWriter: ~Copyable {
     private mutating func cutDataBlock(
         before next: UnsafeRawBufferPointer?, shared: Int
     ) throws(TableError) {
-        let rows = blockRows
         let stored =
             if columns.isEmpty {
                 try data.finish { content throws(TableError) in
@@ -200,18 +181,20 @@ package struct TableWriter: ~Copyable {
                     try output.store(content, .columns, isCompressed: options.isCompressed)
                 }
             }
-        properties.dataBlocks += 1
         properties.dataBytes += stored.handle.totalBytes
         if stored.isCompressed {
             properties.compressedBlocks += 1
         } else if options.isCompressed {
             properties.refusedBlocks += 1
         }
-        if deletesInBlock * 2 >= rows { properties.deleteDenseBlocks += 1 }
-        deletesInBlock = 0
+        properties.add(block)
         setSeparator(before: next, shared: shared)
         let key = separator.bytes
-        Self.bytes([stored.handle]).withUnsafeBytes { value in
+        var writer = ByteWriter(capacity: 40)
+        stored.handle.encode(into: &writer)
+        block.encode(into: &writer)
+        block = BlockProperties()
+        writer.bytes.withUnsafeBytes { value in
             index.add(InternalKey.userKey(key), InternalKey.trailer(key), value)
         }
         if index.contentBytes >= options.indexBlockBytes, next != nil { try cutPartition() }

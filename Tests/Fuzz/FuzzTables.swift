@@ -34,7 +34,7 @@ enum FuzzTables {
             options: TableOptions(
                 keyspace: 1, blockBytes: blockBytes, indexBlockBytes: indexBytes,
                 isCompressed: isCompressed, filterBitsPerKey: bits, filterPrefixLength: prefix,
-                isNumbered: hasColumns))
+                isNumbered: hasColumns, isPointRead: bits == 10))
         var keys: [[UInt8]] = []
         do {
             for number in 0..<40 as Range<UInt64> {

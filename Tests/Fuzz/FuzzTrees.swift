@@ -13,7 +13,7 @@ enum FuzzTrees {
     private static var options: TreeOptions {
         var options = TreeOptions(keyspaces: [
             KeyspaceOptions(first, name: "first", filterPrefixLength: 1, isNumbered: true),
-            KeyspaceOptions(second, name: "second", isExpiring: true),
+            KeyspaceOptions(second, name: "second", isExpiring: true, isPointRead: true),
         ])
         options.blockBytes = 60
         options.tableBytes = 400

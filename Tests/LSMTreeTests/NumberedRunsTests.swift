@@ -237,40 +237,33 @@ private final class World {
         return newest.values.sorted { KeyOrder.less($0.key, $1.key) }
     }
 
-    private func row(_ source: MergeSource) -> Seen? {
-        guard source.isValid else { return nil }
-        let key = [UInt8](source.userKey)
-        #expect([UInt8](source.internalKey.dropLast(8)) == key)
-        #expect(InternalKey.trailer(source.internalKey) == source.trailer)
-        return Seen(key: key, trailer: source.trailer, value: [UInt8](source.value))
+    private func row(_ source: MemtableRows) -> Seen? {
+        let row = source.shown.pointee
+        guard row.isValid else { return nil }
+        let key = [UInt8](row.userKey)
+        #expect([UInt8](row.internalKey.dropLast(8)) == key)
+        #expect(InternalKey.trailer(row.internalKey) == row.trailer)
+        return Seen(key: key, trailer: row.trailer, value: [UInt8](row.value))
     }
 
-    private func walk(_ source: MergeSource, forward: Bool, from: [UInt8]?, most: Int) -> [Seen] {
-        let target = from.map { InternalKey.makeSeek(userKey: $0) }
-        do {
-            if let target {
-                try target.withUnsafeBytes {
-                    if forward { try source.seek($0) } else { try source.seekBefore($0) }
-                }
-            } else {
-                try source.seekBefore(nil)
-            }
-            var rows: [Seen] = []
-            while rows.count < most, let row = row(source) {
-                rows.append(row)
-                if forward { try source.next() } else { try source.previous() }
-            }
-            return rows
-        } catch {
-            Issue.record(error)
-            return []
+    private func walk(_ source: MemtableRows, forward: Bool, from: [UInt8]?, most: Int) -> [Seen] {
+        if let from {
+            from.withUnsafeBytes { if forward { source.seek($0) } else { source.seekBefore($0) } }
+        } else {
+            source.seekBefore(nil)
         }
+        var rows: [Seen] = []
+        while rows.count < most, let row = row(source) {
+            rows.append(row)
+            if forward { source.next() } else { source.previous() }
+        }
+        return rows
     }
 
     /// All rows, both ways.
     func compareAll(at sequence: UInt64, _ comment: Comment) {
         let expected = expected(at: sequence)
-        let source = part.makeSource(at: sequence)
+        let source = MemtableRows(part, at: sequence)
         #expect(walk(source, forward: true, from: [], most: .max) == expected, comment)
         let backward = walk(source, forward: false, from: nil, most: .max)
         #expect(backward.reversed() == expected, comment)
@@ -278,11 +271,11 @@ private final class World {
 
     /// One key: looked up, and sought both ways.
     func probe(_ key: [UInt8], at sequence: UInt64, _ comment: Comment) {
-        probe(key, expected(at: sequence), at: sequence, part.makeSource(at: sequence), comment)
+        probe(key, expected(at: sequence), at: sequence, MemtableRows(part, at: sequence), comment)
     }
 
     private func probe(
-        _ key: [UInt8], _ expected: [Seen], at sequence: UInt64, _ source: MergeSource,
+        _ key: [UInt8], _ expected: [Seen], at sequence: UInt64, _ source: MemtableRows,
         _ comment: Comment
     ) {
         let hit = key.withUnsafeBytes { raw in
@@ -303,7 +296,7 @@ private final class World {
     ) {
         compareAll(at: sequence, comment)
         let expected = expected(at: sequence)
-        let source = part.makeSource(at: sequence)
+        let source = MemtableRows(part, at: sequence)
         for _ in 0..<40 {
             var key = keys.other(&generator)
             if generator.next() % 2 == 0 {
@@ -391,19 +384,17 @@ private final class ReadingRound: Sendable {
         }
         if hidden != nil { return false }
         // The page that ends with the row: dense, and of rows that are visible.
-        let source = memtable.parts[0].makeSource(at: sequence)
-        let end = InternalKey.makeSeek(userKey: KeyOrder.successor(keys[row]))
+        let source = MemtableRows(memtable.parts[0], at: sequence)
         var number = numbers[row]
-        do {
-            try end.withUnsafeBytes { try source.seekBefore($0) }
-            while number > 0, numbers[row] - number < 60 {
-                let key = KeyMaker.key(prefixes[row], number)
-                guard source.isValid, [UInt8](source.userKey) == key, source.sequence <= sequence
-                else { return false }
-                number -= 1
-                try source.previous()
-            }
-        } catch { return false }
+        KeyOrder.successor(keys[row]).withUnsafeBytes { source.seekBefore($0) }
+        while number > 0, numbers[row] - number < 60 {
+            let key = KeyMaker.key(prefixes[row], number)
+            let shown = source.shown.pointee
+            guard shown.isValid, [UInt8](shown.userKey) == key, shown.trailer >> 8 <= sequence
+            else { return false }
+            number -= 1
+            source.previous()
+        }
         return true
     }
 }

@@ -7,7 +7,7 @@ import Testing
 /// The memtable's skip list against a sorted array.
 @Suite struct SkipListTests {
     @Test("rows come back in order, both ways, at every sequence", arguments: 0..<20)
-    func order(seed: UInt64) {
+    func order(seed: UInt64) throws {
         var generator = SplitMix64(seed: seed)
         let options = TreeOptions(keyspaces: [KeyspaceOptions(Harness.messages, name: "m")])
         let part = Memtable(options.keyspaces, firstSequence: 1)
@@ -29,20 +29,23 @@ import Testing
             var newest: [[UInt8]: [UInt8]?] = [:]
             for row in history[..<sequence] { newest[row.key] = row.value }
             let expected = newest.sorted { $0.key.lexicographicallyPrecedes($1.key) }
-            let source = MemtableSource(part.parts[0], at: UInt64(sequence))
+            var source = MergeSource(part.parts[0], at: UInt64(sequence))
+            defer { source.deallocate() }
+            let shown = source.shown
             var forward: [[UInt8]] = []
-            InternalKey.makeSeek(userKey: []).withUnsafeBytes { source.seek($0) }
-            while source.isValid {
-                forward.append([UInt8](source.userKey))
-                let value = expected.first { $0.key == [UInt8](source.userKey) }?.value
-                #expect((value ?? nil) == (source.isDelete ? nil : [UInt8](source.value)))
-                source.next()
+            try source.seek(UnsafeRawBufferPointer(start: nil, count: 0))
+            while shown.pointee.isValid {
+                let (key, row) = ([UInt8](shown.pointee.userKey), shown.pointee)
+                forward.append(key)
+                let value = expected.first { $0.key == key }?.value
+                #expect((value ?? nil) == (row.isDelete ? nil : [UInt8](row.value)))
+                try source.next()
             }
             var backward: [[UInt8]] = []
-            source.seekBefore(nil)
-            while source.isValid {
-                backward.append([UInt8](source.userKey))
-                source.previous()
+            try source.seekBefore(nil)
+            while shown.pointee.isValid {
+                backward.append([UInt8](shown.pointee.userKey))
+                try source.previous()
             }
             #expect(forward == expected.map(\.key), "seed \(seed), sequence \(sequence)")
             #expect(backward.reversed() == expected.map(\.key), "seed \(seed)")

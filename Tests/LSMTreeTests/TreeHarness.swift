@@ -86,8 +86,8 @@ enum Harness {
 
     static let keyspaces = [
         KeyspaceOptions(messages, name: "messages", filterPrefixLength: 2, isNumbered: true),
-        KeyspaceOptions(heads, name: "heads"),
-        KeyspaceOptions(dedup, name: "dedup", isExpiring: true),
+        KeyspaceOptions(heads, name: "heads", isPointRead: true),
+        KeyspaceOptions(dedup, name: "dedup", isExpiring: true, isPointRead: true),
     ]
 
     /// Options whose limits a few hundred rows already reach.

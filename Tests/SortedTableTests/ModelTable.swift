@@ -66,7 +66,8 @@ struct TableMaker {
             keyspace: UInt8(below(256)), blockBytes: pick([1, 60, 300, 1000, 4096, 16384]),
             indexBlockBytes: pick([1, 100, 700, 4096]), isCompressed: below(2) == 0,
             filterBitsPerKey: pick([0, 4, 10]), filterPrefixLength: pick([nil, 1, 3, 18]),
-            isNumbered: below(2) == 0, isExpiring: below(3) == 0)
+            isNumbered: below(2) == 0, isExpiring: below(3) == 0,
+            isPointRead: below(2) == 0)
     }
 
     /// A user key of a style: 0 short keys of few letters, 1 chat keys, 2 random, 3 long.

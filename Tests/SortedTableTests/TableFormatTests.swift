@@ -11,7 +11,7 @@ struct TableFormatTests {
         var model = ModelTable(
             options: TableOptions(
                 keyspace: 1, blockBytes: columns ? 400 : 140, isCompressed: !columns,
-                filterPrefixLength: 10, isNumbered: columns))
+                filterPrefixLength: 10, isNumbered: columns, isPointRead: !columns))
         func add(_ conversation: UInt64, _ number: UInt64, _ sequence: UInt64, _ value: String?) {
             var key = OrderedKey()
             key.append(UInt16(5))

@@ -206,4 +206,80 @@ struct TableReaderTests {
             try reader.allRows()
         }
     }
+
+    @Test("passes by blocks without a live row unread, both ways", arguments: 0..<20)
+    func passesDeadBlocks(seed: Int) throws {
+        var maker = TableMaker(seed: UInt64(seed) &+ 900)
+        var model = ModelTable(
+            options: TableOptions(
+                keyspace: 1, blockBytes: 200, indexBlockBytes: 300,
+                filterPrefixLength: 2, isNumbered: seed % 2 == 0, isExpiring: true))
+        var isDead = false
+        for number in 0..<400 as Range<UInt64> {
+            var key = OrderedKey()
+            key.append(UInt16(number / 100))
+            key.append(number)
+            if maker.below(25) == 0 { isDead.toggle() }
+            let kind: RowKind = isDead && maker.below(3) == 0 ? .delete : .put
+            let expiry: UInt64 = isDead ? 1 + UInt64(maker.below(50)) : maker.pick([0, 51, 90])
+            let value = kind == .put ? withUnsafeBytes(of: expiry.littleEndian) { [UInt8]($0) } : []
+            model.rows.append(
+                ModelRow(
+                    key: InternalKey.make(userKey: key.bytes, sequence: number, kind: kind),
+                    value: value))
+        }
+        let file = MemoryFile()
+        _ = try model.write(to: file)
+        let reader = try TableReader.open(file: file, fileID: 7, cache: BlockCache(budgetBytes: 0))
+        try reader.verify()
+        let blocks = try reader.layout().blocks.filter { [.data, .columns].contains($0.role) }
+        let shown = blocks.map { block in
+            let first = model.lowerBound(block.firstKey)
+            let rows = model.rows[first..<(first + block.rows)]
+            return rows.allSatisfy { $0.isDead(at: 50) } ? [] : Array(rows)
+        }
+        let indexes = try reader.layout().blocks.count { $0.role == .index }
+        let expected = shown.flatMap { $0 }
+        #expect(expected.count < 400 && expected.count > 0, "seed \(seed)")
+
+        let iterator = TableIterator(reader, expiryHorizon: 50)
+        let before = file.reads
+        var forward: [ModelRow] = []
+        try iterator.seekToFirst()
+        while let row = iterator.row {
+            forward.append(row)
+            try iterator.next()
+        }
+        #expect(forward == expected, "seed \(seed)")
+        let read = indexes + shown.count { !$0.isEmpty }
+        #expect(file.reads - before == read, "seed \(seed)")
+
+        var backward: [ModelRow] = []
+        try iterator.seekToLast()
+        while let row = iterator.row {
+            backward.append(row)
+            try iterator.previous()
+        }
+        #expect(backward.reversed() == expected, "seed \(seed)")
+
+        for row in model.rows {
+            try iterator.seek(row.key)
+            let next = expected.first { InternalKey.compare($0.key, row.key) >= 0 }
+            #expect(iterator.row == next, "seed \(seed)")
+            try iterator.seekForPrevious(row.key)
+            let previous = expected.last { InternalKey.compare($0.key, row.key) <= 0 }
+            #expect(iterator.row == previous, "seed \(seed)")
+        }
+    }
+}
+
+extension ModelRow {
+    /// True for a delete, and for a put whose expiry is not behind the horizon.
+    fileprivate func isDead(at horizon: UInt64) -> Bool {
+        guard kind == .put else { return true }
+        let expiry = value.withUnsafeBytes {
+            UInt64(littleEndian: $0.loadUnaligned(as: UInt64.self))
+        }
+        return expiry > 0 && expiry <= horizon
+    }
 }

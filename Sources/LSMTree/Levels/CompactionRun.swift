@@ -60,6 +60,10 @@ final class CompactionRun {
 
 /// A merge of tables into new ones, which can be left and taken up again.
 private final class Rewrite {
+    /// Keep the tables of `runs`.
+    private let handles: [TableHandle]
+    /// What the cursor reads; freed with this.
+    private let runs: [ReadPlan.Run]
     private let store: TableStore
     private let output: TableOutput
     private var cursor: MergeCursor
@@ -71,15 +75,11 @@ private final class Rewrite {
         _ outputs: [TableHandle], _ store: TableStore, horizon: UInt64
     ) {
         self.store = store
-        var sources: [MergeSource] = []
-        if plan.inputLevel == 0 {
-            sources += Self.runs(inputs)
-        } else {
-            sources.append(LevelSource(inputs, tombstones: Self.tombstones(of: inputs)))
-        }
-        if !outputs.isEmpty {
-            sources.append(LevelSource(outputs, tombstones: Self.tombstones(of: outputs)))
-        }
+        handles = inputs + outputs
+        let groups =
+            (plan.inputLevel == 0 ? Self.runs(inputs) : [inputs])
+            + (outputs.isEmpty ? [] : [outputs])
+        runs = groups.map { ReadPlan.Run($0, level: plan.inputLevel) }
         let keyspace = store.options.keyspaces[plan.keyspace]
         let older = OlderTables(levels.shape, below: plan.outputLevel)
         let kept = Self.tombstones(of: inputs + outputs)?.newestTombstones.filter {
@@ -90,8 +90,21 @@ private final class Rewrite {
         output = TableOutput(
             store, keyspace, level: plan.outputLevel, tombstones: kept ?? [],
             cutter: OutputCutter(store.options, tableBytes: plan.tableBytes, below: below))
-        cursor = MergeCursor(sources, at: InternalKey.sequenceMax)
+        cursor = MergeCursor(capacity: runs.count, at: InternalKey.sequenceMax)
+        let isLast = levels.shape.levels[next...].allSatisfy(\.isEmpty)
+        for (place, run) in runs.enumerated() {
+            // With nothing below, nobody needs what is dead in the oldest tables.
+            let mayPass = isLast && place + 1 == runs.count
+            cursor.add(
+                MergeSource(
+                    run.all, tombstones: Self.tombstones(of: groups[place]),
+                    expiryHorizon: mayPass ? (keyspace.isExpiring ? horizon : 0) : nil))
+        }
         rewriter = Rewriter(options: keyspace, horizon: horizon, older: older)
+    }
+
+    deinit {
+        for run in runs { run.deallocate() }
     }
 
     /// The new tables once all rows went through.
@@ -105,11 +118,11 @@ private final class Rewrite {
 
     func discard() { output.discard() }
 
-    /// One source for each run of level 0: a flushed table, or all tables of an ingest, which are
-    /// disjoint and share their highest sequence. (Tables that a repair found may share it and
-    /// overlap: then each is a run.)
-    private static func runs(_ tables: [TableHandle]) -> [MergeSource] {
-        var sources: [MergeSource] = []
+    /// The runs of level 0: a flushed table, or all tables of an ingest, which are disjoint and
+    /// share their highest sequence. (Tables that a repair found may share it and overlap: then
+    /// each is a run.)
+    private static func runs(_ tables: [TableHandle]) -> [[TableHandle]] {
+        var runs: [[TableHandle]] = []
         var rest = tables[...]
         while let first = rest.first {
             let sequence = first.metadata.properties.maxSequence
@@ -119,13 +132,9 @@ private final class Rewrite {
             let areDisjoint = zip(sorted, sorted.dropFirst()).allSatisfy { left, right in
                 left.metadata.endsBefore(right.metadata.smallest)
             }
-            if run.count == 1 || !areDisjoint {
-                sources += run.map { TableSource($0) }
-                continue
-            }
-            sources.append(LevelSource(sorted, tombstones: tombstones(of: sorted)))
+            runs += areDisjoint ? [sorted] : run.map { [$0] }
         }
-        return sources
+        return runs
     }
 
     private static func tombstones(of tables: [TableHandle]) -> RangeTombstoneSet? {

@@ -18,8 +18,7 @@ struct Rewriter {
 
     /// Moves `cursor` to the first row.
     static func start(_ cursor: inout MergeCursor) throws(TableError) {
-        let first = InternalKey.makeSeek(userKey: [])
-        try first.withRaw { raw throws(TableError) in try cursor.seek(raw) }
+        try cursor.seek(UnsafeRawBufferPointer(start: nil, count: 0))
     }
 
     /// Copies rows from where `cursor` stands. False after about `bytes` of them, to be called
@@ -30,7 +29,7 @@ struct Rewriter {
         var left = bytes
         while cursor.isValid {
             if left <= 0 { return false }
-            let row = cursor.top
+            let row = cursor.row.pointee
             left &-= row.internalKey.count &+ row.value.count
             if row.isDelete {
                 if older.mayHold(row.userKey) { try output.add(row.internalKey, row.value) }

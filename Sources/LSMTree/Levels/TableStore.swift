@@ -44,7 +44,7 @@ final class TableStore: Sendable {
             isCompressed: options.compresses(level: level),
             filterBitsPerKey: options.filterBitsPerKey,
             filterPrefixLength: keyspace.filterPrefixLength, isNumbered: keyspace.isNumbered,
-            isExpiring: keyspace.isExpiring)
+            isExpiring: keyspace.isExpiring, isPointRead: keyspace.isPointRead)
     }
 
     func create(_ fileID: UInt64) throws(TableError) -> any File {

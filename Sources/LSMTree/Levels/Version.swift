@@ -81,23 +81,6 @@ struct KeyspaceLevels: Sendable {
     }
 }
 
-extension Array where Element == TableHandle {
-    /// In a level below 0: index of the first table that ends at or after `key`.
-    func firstIndex(endingAtOrAfter key: UnsafeRawBufferPointer) -> Int {
-        var low = 0
-        var high = count
-        while low < high {
-            let middle = (low + high) / 2
-            if self[middle].metadata.endsBefore(key) {
-                low = middle + 1
-            } else {
-                high = middle
-            }
-        }
-        return low
-    }
-}
-
 /// Everything a reader sees apart from a sequence: the tables, and the memtables before them.
 ///
 /// A snapshot holds one of these, so no file and no memtable that it can see goes away. That is why

@@ -70,12 +70,6 @@ final class Memtable: Sendable {
             }
             return listWriter.insert(key: row.key, trailer: trailer, value: row.value)
         }
-
-        /// The rows at a sequence, for a merge.
-        func makeSource(at sequence: SequenceNumber) -> MergeSource {
-            guard let runs = index.runs else { return MemtableSource(self, at: sequence) }
-            return NumberedMemtableSource(self, runs, at: sequence)
-        }
     }
 
     /// One per keyspace, in the order of the options.

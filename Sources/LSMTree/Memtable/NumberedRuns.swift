@@ -79,8 +79,10 @@ struct NumberedRuns: @unchecked Sendable {
         let table = memory(atomic(root).pointee.load(ordering: .acquiring))
         let mask = table.load(as: UInt64.self)
         let hash = Self.hash(prefix)
-        for probe in 0..<UInt64(Self.probesMax) {
+        var probe: UInt64 = 0
+        while probe < UInt64(Self.probesMax) {
             let place = Int(truncatingIfNeeded: (UInt64(hash) &+ probe) & mask)
+            probe &+= 1
             let slot = slots(table)[place].load(ordering: .acquiring)
             if slot == 0 { return 0 }
             let node = UInt32(truncatingIfNeeded: slot)

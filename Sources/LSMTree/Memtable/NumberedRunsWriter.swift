@@ -165,8 +165,10 @@ final class NumberedRunsWriter: @unchecked Sendable {
 
     private func enter(_ slot: UInt64, in table: UnsafeMutableRawPointer) {
         let mask = table.load(as: UInt64.self)
-        for probe in 0..<UInt64(NumberedRuns.probesMax) {
+        var probe: UInt64 = 0
+        while probe < UInt64(NumberedRuns.probesMax) {
             let place = runs.slots(table) + Int(truncatingIfNeeded: (slot &>> 32 &+ probe) & mask)
+            probe &+= 1
             if place.pointee.load(ordering: .relaxed) == 0 {
                 place.pointee.store(slot, ordering: .releasing)
                 return

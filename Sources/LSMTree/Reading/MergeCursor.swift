@@ -1,125 +1,234 @@
 import SortedTable
 
-/// Merges sources into one run of user keys, both ways: a binary heap of the sources that are
-/// valid, the one with the next key on top, the youngest first among equals.
+/// Merges sources into one run of user keys, both ways: the valid sources stand in the order of
+/// their keys, the youngest first among equals, and the first of them shows the current row.
+///
+/// Mostly the source that moved stays the first, since older levels hold most of the rows: then one
+/// comparison with the second is all that a step costs, and none when there is no second. Else it
+/// goes back behind those that are before it now, one after the other: there are few sources, and a
+/// heap would compare twice on each of its levels.
 ///
 /// Rows hidden by range tombstones are left out. A tombstone is newer than everything in sources
 /// older than its own, so such a source is not walked through the range but sent past it.
-struct MergeCursor {
+struct MergeCursor: ~Copyable {
     /// Youngest first.
-    private let sources: [MergeSource]
-    /// Indices into `sources`; the first `heapCount` are a heap.
-    private var heap: [Int]
-    private var heapCount = 0
+    private let sources: UnsafeMutablePointer<MergeSource>
+    private var sourceCount = 0
+    private let capacity: Int
+    /// A valid source and whether the one behind it stands on the same key.
+    private struct Entry {
+        /// Sources are younger the lower their address.
+        let source: UnsafeMutablePointer<MergeSource>
+        var isTied = false
+
+        @inline(__always)
+        var row: ShownRow { source.pointee.shown.pointee }
+    }
+
+    /// By key.
+    private let order: UnsafeMutablePointer<Entry>
+    private var count = 0
     private(set) var isForward = true
-    /// Sources with range tombstones that the reader may see.
-    private let tombstoneSources: [Int]
+    private var hasTombstones = false
     private let sequence: SequenceNumber
 
-    /// - Parameter sources: youngest first.
-    init(_ sources: [MergeSource], at sequence: SequenceNumber) {
-        self.sources = sources
+    /// A cursor without sources.
+    ///
+    /// - Parameters:
+    ///   - capacity: how many sources will be added at most.
+    ///   - sequence: range tombstones up to this one hide rows.
+    init(capacity: Int, at sequence: SequenceNumber) {
+        self.capacity = capacity
         self.sequence = sequence
-        heap = Array(sources.indices)
-        tombstoneSources = sources.indices.filter { sources[$0].tombstones != nil }
+        sources = .allocate(capacity: capacity)
+        order = .allocate(capacity: capacity)
     }
 
-    var isValid: Bool { heapCount > 0 }
+    deinit {
+        for place in 0..<sourceCount { sources[place].deallocate() }
+        sources.deinitialize(count: sourceCount)
+        sources.deallocate()
+        order.deallocate()
+    }
 
-    /// The source that shows the current row.
+    /// Adds a source that is older than those added before; takes it over.
+    mutating func add(_ source: MergeSource) {
+        precondition(sourceCount < capacity, "a cursor has room for its sources")
+        (sources + sourceCount).initialize(to: source)
+        sourceCount += 1
+        if source.tombstones != nil { hasTombstones = true }
+    }
+
+    /// True when it stands on a row.
     @inline(__always)
-    var top: MergeSource { sources[heap[0]] }
+    var isValid: Bool { count > 0 }
 
-    /// Moves to the first row at or after `key` (made by `InternalKey.makeSeek`).
+    /// The current row, valid until the next move.
+    ///
+    /// - Precondition: valid.
+    @inline(__always)
+    var row: UnsafeMutablePointer<ShownRow> { order[0].source.pointee.shown }
+
+    /// Moves to the first row at or after a user key.
     mutating func seek(_ key: UnsafeRawBufferPointer) throws(TableError) {
         isForward = true
-        for source in sources { try source.seek(key) }
-        rebuild()
-        try skipHidden()
+        count = 0
+        for place in 0..<sourceCount { try sources[place].seek(key) }
+        try collect()
     }
 
-    /// Moves to the last row before `key` (made by `InternalKey.makeSeek`); nil: the last of all.
+    /// Moves to the last row before a user key; nil: the last of all.
     mutating func seekBefore(_ key: UnsafeRawBufferPointer?) throws(TableError) {
         isForward = false
-        for source in sources { try source.seekBefore(key) }
-        rebuild()
-        try skipHidden()
+        count = 0
+        for place in 0..<sourceCount { try sources[place].seekBefore(key) }
+        try collect()
     }
 
     /// Moves on in the direction of the last seek.
     ///
     /// - Precondition: valid.
+    @inline(__always)
     mutating func advance() throws(TableError) {
-        try passTop()
-        try skipHidden()
+        if order[0].isTied { try passTies() }
+        try step(order[0].source)
+        settleFirst()
+        if hasTombstones { try skipHidden() }
     }
 
-    /// Moves every source that stands on the current key past it.
-    private mutating func passTop() throws(TableError) {
-        let key = top.userKey
-        // Equals lie below the top; each is moved while the top's key is still there to compare.
-        while heapCount > 1, let other = equalBelowTop(key) {
-            try step(sources[heap[other]])
-            settle(other)
+    @inline(__always)
+    private func step(_ source: UnsafeMutablePointer<MergeSource>) throws(TableError) {
+        if isForward { try source.pointee.next() } else { try source.pointee.previous() }
+    }
+
+    /// Moves the sources behind the first that stand on its key past it.
+    @inline(never)
+    private mutating func passTies() throws(TableError) {
+        while order[0].isTied {
+            let second = order[1].source
+            let isThirdTied = order[1].isTied
+            try step(second)
+            if !order[1].row.isValid {
+                remove(1)
+            } else if count > 2 {
+                settle(1, order[1].row.compare(order[2].row))
+            }
+            order[0].isTied = isThirdTied
         }
-        try step(top)
-        settle(0)
     }
 
+    // MARK: Order
+
+    /// True when a row comes before another one with which it compares so.
     @inline(__always)
-    private func step(_ source: MergeSource) throws(TableError) {
-        if isForward { try source.next() } else { try source.previous() }
+    private func comesBefore(_ difference: Int) -> Bool {
+        isForward ? difference < 0 : difference > 0
     }
 
+    private mutating func collect() throws(TableError) {
+        for place in 0..<sourceCount where sources[place].shown.pointee.isValid {
+            let entry = Entry(source: sources + place)
+            var index = count
+            while index > 0, comesBefore(entry.row.compare(order[index - 1].row)) {
+                order[index] = order[index - 1]
+                index -= 1
+            }
+            order[index] = entry
+            count += 1
+        }
+        for index in 1..<max(1, count) {
+            order[index - 1].isTied = order[index - 1].row.compare(order[index].row) == 0
+        }
+        if hasTombstones { try skipHidden() }
+    }
+
+    /// Puts the first source where it belongs after it moved on.
     @inline(__always)
-    private func equalBelowTop(_ key: UnsafeRawBufferPointer) -> Int? {
-        if KeyOrder.compare(sources[heap[1]].userKey, key) == 0 { return 1 }
-        if heapCount > 2, KeyOrder.compare(sources[heap[2]].userKey, key) == 0 { return 2 }
-        return nil
+    private mutating func settleFirst() {
+        let row = order[0].row
+        if !row.isValid {
+            remove(0)
+        } else if count > 1 {
+            let difference = row.compare(order[1].row)
+            order[0].isTied = false
+            if !comesBefore(difference) { settle(0, difference) }
+        } else {
+            order[0].isTied = false
+        }
+    }
+
+    /// Puts the source at `place`, which moved on, behind those that come before it now.
+    ///
+    /// - Parameter difference: how it compares with the one behind it; there is one.
+    @inline(never)
+    private mutating func settle(_ place: Int, _ difference: Int) {
+        var entry = order[place]
+        entry.isTied = false
+        let row = entry.row
+        var index = place
+        var difference = difference
+        var isLastEqual = false
+        while index + 1 < count {
+            let next = order[index + 1]
+            if difference == 0 ? entry.source < next.source : comesBefore(difference) {
+                entry.isTied = difference == 0
+                break
+            }
+            isLastEqual = difference == 0
+            order[index] = next
+            index += 1
+            if index + 1 < count { difference = row.compare(order[index + 1].row) }
+        }
+        if index > place { order[index - 1].isTied = isLastEqual }
+        order[index] = entry
+    }
+
+    private mutating func remove(_ place: Int) {
+        count -= 1
+        for index in place..<count { order[index] = order[index + 1] }
     }
 
     // MARK: Range tombstones
 
+    @inline(never)
     private mutating func skipHidden() throws(TableError) {
-        if tombstoneSources.isEmpty { return }
-        while heapCount > 0, try skipOne() {}
+        while count > 0, try skipOne() {}
     }
 
-    /// If a range tombstone hides the top row, moves past it; false when the row stands.
+    /// If a range tombstone hides the current row, moves past it; false when the row stands.
     private mutating func skipOne() throws(TableError) -> Bool {
-        let index = heap[0]
-        let row = sources[index]
-        for place in tombstoneSources {
-            if place > index { break }
-            let source = sources[place]
-            guard let set = source.tombstones,
-                let found = Self.find(row.userKey, in: set, hint: &source.tombstoneHint)
+        let first = order[0].source
+        let row = order[0].row
+        for place in 0..<sourceCount {
+            let source = sources + place
+            if source > first { break }
+            guard let set = source.pointee.tombstones,
+                let found = Self.find(row.userKey, in: set, hint: &source.pointee.tombstoneHint)
             else { continue }
             let fragment = set.fragments[found]
             guard fragment.newest(at: sequence) > row.sequence else { continue }
-            if place == index {
-                try passHidden(row)
+            if source == first {
+                try step(first)
+                settleFirst()
             } else {
                 // Older than the tombstone through and through: past the whole range at once.
-                let target = InternalKey.makeSeek(
-                    userKey: isForward ? fragment.upper : fragment.lower)
-                try jump(row, target)
+                try jump(past: fragment)
             }
             return true
         }
         return false
     }
 
-    private mutating func passHidden(_ row: MergeSource) throws(TableError) {
-        try step(row)
-        settle(0)
-    }
-
-    private mutating func jump(_ row: MergeSource, _ target: [UInt8]) throws(TableError) {
-        try target.withRaw { raw throws(TableError) in
-            if isForward { try row.seek(raw) } else { try row.seekBefore(raw) }
+    private mutating func jump(past fragment: RangeTombstoneSet.Fragment) throws(TableError) {
+        let first = order[0].source
+        if isForward {
+            try fragment.upper.withRaw { raw throws(TableError) in try first.pointee.seek(raw) }
+        } else {
+            try fragment.lower.withRaw { raw throws(TableError) in
+                try first.pointee.seekBefore(raw)
+            }
         }
-        settle(0)
+        settleFirst()
     }
 
     /// The fragment that covers `key`. Scans move in one direction, so the last answer is tried
@@ -138,52 +247,5 @@ struct MergeCursor {
             return nil
         }
         return hint
-    }
-
-    // MARK: Heap
-
-    /// True when the source at `left` comes before the one at `right`.
-    @inline(__always)
-    private func comesFirst(_ left: Int, _ right: Int) -> Bool {
-        let order = KeyOrder.compare(sources[left].userKey, sources[right].userKey)
-        if order == 0 { return left < right }
-        return isForward ? order < 0 : order > 0
-    }
-
-    private mutating func rebuild() {
-        heapCount = 0
-        for index in sources.indices where sources[index].isValid {
-            heap[heapCount] = index
-            heapCount += 1
-        }
-        var place = heapCount / 2
-        while place > 0 {
-            place -= 1
-            siftDown(place)
-        }
-    }
-
-    /// Restores the heap after the source at `place` moved on: it can only sink, or leave.
-    private mutating func settle(_ place: Int) {
-        if !sources[heap[place]].isValid {
-            heapCount -= 1
-            heap[place] = heap[heapCount]
-            if place == heapCount { return }
-        }
-        siftDown(place)
-    }
-
-    private mutating func siftDown(_ start: Int) {
-        var place = start
-        let item = heap[place]
-        while true {
-            var child = 2 * place + 1
-            if child >= heapCount { break }
-            if child + 1 < heapCount, comesFirst(heap[child + 1], heap[child]) { child += 1 }
-            if !comesFirst(heap[child], item) { break }
-            heap[place] = heap[child]
-            place = child
-        }
-        heap[place] = item
     }
 }

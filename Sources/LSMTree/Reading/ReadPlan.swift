@@ -2,8 +2,8 @@ import Bytes
 import Platform
 import SortedTable
 
-/// Where a look-up finds a keyspace's rows, young to old, in raw memory: what a ``View`` holds as
-/// objects, once more without a reference count to touch. Valid as long as the view is.
+/// Where look-ups and scans find a keyspace's rows, young to old, in raw memory: what a ``View``
+/// holds as objects, once more without a reference count to touch. Valid as long as the view is.
 struct ReadPlan {
     /// A memtable's part.
     struct Memory {
@@ -28,6 +28,8 @@ struct ReadPlan {
     struct Run {
         let tables: UnsafeMutablePointer<Table>
         let count: Int
+        let level: Int
+        let hasTombstones: Bool
     }
 
     private let memories: UnsafeMutableBufferPointer<Memory>
@@ -40,15 +42,17 @@ struct ReadPlan {
                 at: place, to: Memory(index: part.index, part: .passUnretained(part)))
         }
         let groups =
-            levels.levels[0].map { [$0] } + levels.levels.dropFirst().filter { !$0.isEmpty }
+            levels.levels[0].map { (level: 0, tables: [$0]) }
+            + levels.levels.enumerated().dropFirst().filter { !$0.element.isEmpty }
+            .map { (level: $0.offset, tables: $0.element) }
         runs = .allocate(capacity: groups.count)
-        for (place, tables) in groups.enumerated() {
-            runs.initializeElement(at: place, to: Run(tables))
+        for (place, group) in groups.enumerated() {
+            runs.initializeElement(at: place, to: Run(group.tables, level: group.level))
         }
     }
 
     func deallocate() {
-        for run in runs { run.tables.deallocate() }
+        for run in runs { run.deallocate() }
         runs.deallocate()
         memories.deallocate()
     }
@@ -98,10 +102,57 @@ struct ReadPlan {
     }
 }
 
+// MARK: Scans
+
+extension ReadPlan {
+    /// A merge of what the range `lower ..< upper` (nil: to the end) needs at a sequence.
+    ///
+    /// - Parameters:
+    ///   - prefix: what all keys of the range start with and prefix filters know, or nil.
+    ///   - levels: the tables of this plan.
+    ///   - expiryHorizon: rows that expire up to this need not be shown; 0 in keyspaces without
+    ///     expiry.
+    func makeCursor(
+        at sequence: SequenceNumber, lower: [UInt8], upper: [UInt8]?, prefix: [UInt8]?,
+        levels: KeyspaceLevels, expiryHorizon: UInt64
+    ) throws(TableError) -> MergeCursor {
+        var cursor = MergeCursor(capacity: memories.count + runs.count, at: sequence)
+        for memory in memories {
+            let source = memory.part._withUnsafeGuaranteedRef { MergeSource($0, at: sequence) }
+            cursor.add(source)
+        }
+        var last: (run: Run, tables: UnsafeBufferPointer<Table>)?
+        for run in runs {
+            let tables = try run.slice(lower, upper, prefix)
+            if tables.isEmpty { continue }
+            if let last { cursor.add(last.run.source(last.tables, levels, nil)) }
+            last = (run, tables)
+        }
+        if let last { cursor.add(last.run.source(last.tables, levels, expiryHorizon)) }
+        return cursor
+    }
+
+    /// Of `count` ascending tables, the first that may hold rows or tombstones at or after `key`.
+    static func firstIndex(
+        _ tables: UnsafePointer<Table>, _ count: Int, endingAtOrAfter key: UnsafeRawBufferPointer
+    ) -> Int {
+        let head = Run.head(key)
+        var low = 0
+        var high = count
+        while low < high {
+            let middle = (low &+ high) &>> 1
+            if tables[middle].endsBefore(key, head) { low = middle &+ 1 } else { high = middle }
+        }
+        return low
+    }
+}
+
 extension ReadPlan.Run {
-    init(_ handles: [TableHandle]) {
+    init(_ handles: [TableHandle], level: Int) {
         tables = .allocate(capacity: handles.count)
         count = handles.count
+        self.level = level
+        hasTombstones = handles.contains { $0.tombstones != nil }
         for (place, handle) in handles.enumerated() {
             (tables + place).initialize(
                 to: ReadPlan.Table(
@@ -114,29 +165,63 @@ extension ReadPlan.Run {
         }
     }
 
+    func deallocate() { tables.deallocate() }
+
+    /// All tables.
+    var all: UnsafeBufferPointer<ReadPlan.Table> {
+        UnsafeBufferPointer(start: tables, count: count)
+    }
+
     /// The one table that may hold rows of `key`, or nil.
     @inline(__always)
     func table(for key: UnsafeRawBufferPointer) -> UnsafeMutablePointer<ReadPlan.Table>? {
-        let head = Self.head(key)
-        var low = 0
-        var high = count
-        while low < high {
-            let middle = (low &+ high) &>> 1
-            if (tables + middle).pointee.endsBefore(key, head) {
-                low = middle &+ 1
+        let place = ReadPlan.firstIndex(tables, count, endingAtOrAfter: key)
+        if place == count { return nil }
+        let table = tables + place
+        return OrderedKey.compare(table.pointee.smallest, key) <= 0 ? table : nil
+    }
+
+    fileprivate func source(
+        _ tables: UnsafeBufferPointer<ReadPlan.Table>, _ levels: KeyspaceLevels,
+        _ expiryHorizon: UInt64?
+    ) -> MergeSource {
+        let tombstones: RangeTombstoneSet? =
+            if !hasTombstones {
+                nil
+            } else if level == 0 {
+                tables[0].handle.takeUnretainedValue().tombstones
             } else {
-                high = middle
+                levels.tombstones[level]
+            }
+        return MergeSource(tables, tombstones: tombstones, expiryHorizon: expiryHorizon)
+    }
+
+    /// The tables that may concern keys of `lower ..< upper`; without those at either end whose
+    /// prefix filter does not know `prefix`. (What lies between two that do has it as well.)
+    fileprivate func slice(
+        _ lower: [UInt8], _ upper: [UInt8]?, _ prefix: [UInt8]?
+    ) throws(TableError) -> UnsafeBufferPointer<ReadPlan.Table> {
+        var first = lower.withUnsafeBytes {
+            ReadPlan.firstIndex(tables, count, endingAtOrAfter: $0)
+        }
+        var end = count
+        if let upper {
+            end = first
+            upper.withUnsafeBytes { upper in
+                while end < count, OrderedKey.compare(tables[end].smallest, upper) < 0 { end += 1 }
             }
         }
-        if low == count { return nil }
-        let table = tables + low
-        return OrderedKey.compare(table.pointee.smallest, key) <= 0 ? table : nil
+        if let prefix {
+            while first < end, try !tables[first].mayContain(prefix) { first += 1 }
+            while first < end, try !tables[end - 1].mayContain(prefix) { end -= 1 }
+        }
+        return UnsafeBufferPointer(start: tables + first, count: end - first)
     }
 
     /// The first eight bytes of a key as a number, zeros where it ends. Keys compare as their
     /// heads where these differ.
     @inline(__always)
-    private static func head(_ key: UnsafeRawBufferPointer) -> UInt64 {
+    fileprivate static func head(_ key: UnsafeRawBufferPointer) -> UInt64 {
         if key.count >= 8 { return UInt64(bigEndian: key.loadUnaligned(as: UInt64.self)) }
         var head: UInt64 = 0
         var place = 0
@@ -155,5 +240,13 @@ extension ReadPlan.Table {
         if largestHead != head { return largestHead < head }
         let order = OrderedKey.compare(largest, key)
         return order < 0 || (order == 0 && isLargestExclusive)
+    }
+
+    /// False when no row has the prefix and no tombstone may hide one.
+    fileprivate func mayContain(_ prefix: [UInt8]) throws(TableError) -> Bool {
+        if needsCare { return true }
+        return try prefix.withRaw { raw throws(TableError) in
+            try reader.takeUnretainedValue().mayContain(prefix: raw)
+        }
     }
 }

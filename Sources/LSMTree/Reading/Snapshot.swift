@@ -10,11 +10,14 @@ package final class Snapshot: Sendable {
     let view: View
     /// Rows up to this sequence are visible.
     package let sequence: SequenceNumber
+    /// Rows that expire up to this may be left out.
+    private let expiryHorizon: UInt64
     private let tree: TreeContext
 
-    init(view: View, sequence: SequenceNumber, tree: TreeContext) {
+    init(view: View, sequence: SequenceNumber, expiryHorizon: UInt64, tree: TreeContext) {
         self.view = view
         self.sequence = sequence
+        self.expiryHorizon = expiryHorizon
         self.tree = tree
     }
 
@@ -58,37 +61,22 @@ package final class Snapshot: Sendable {
         }
     }
 
-    /// An iterator over `lower ..< upper`; nil as `upper`: to the end. Not positioned yet.
+    /// An iterator over `lower ..< upper`; nil as `upper`: to the end. Not positioned yet. Of rows
+    /// that were expired when the snapshot was taken, some are left out.
     package func makeIterator(
         _ keyspace: Keyspace, lower: [UInt8] = [], upper: [UInt8]? = nil
     ) throws(TreeError) -> TreeIterator {
         let place = tree.places[keyspace]
-        var sources: [MergeSource] = []
-        for memtable in memtables {
-            sources.append(memtable.parts[place].makeSource(at: sequence))
-        }
         let prefix = filterPrefix(place, lower, upper)
-        let levels = view.keyspaces[place]
-        try asTreeError { () throws(TableError) in
-            for table in levels.levels[0] where try needs(table, lower, upper, prefix) {
-                sources.append(TableSource(table))
-            }
-            for level in 1..<TreeOptions.levelCount {
-                var tables: [TableHandle] = []
-                for table in Self.slice(levels.levels[level], lower, upper)
-                where try needs(table, lower, upper, prefix) {
-                    tables.append(table)
-                }
-                if tables.isEmpty { continue }
-                sources.append(LevelSource(tables, tombstones: levels.tombstones[level]))
-            }
+        do throws(TableError) {
+            let cursor = try view.plans[place].makeCursor(
+                at: sequence, lower: lower, upper: upper, prefix: prefix,
+                levels: view.keyspaces[place],
+                expiryHorizon: tree.options.keyspaces[place].isExpiring ? expiryHorizon : 0)
+            return TreeIterator(snapshot: self, cursor: cursor, lower: lower, upper: upper)
+        } catch {
+            throw TreeError(error)
         }
-        return TreeIterator(
-            snapshot: self, cursor: MergeCursor(sources, at: sequence), lower: lower, upper: upper)
-    }
-
-    private var memtables: [Memtable] {
-        [view.active] + view.frozen.map(\.memtable)
     }
 
     /// The prefix that all keys of the range share and that table filters know, or nil.
@@ -101,26 +89,6 @@ package final class Snapshot: Sendable {
             return nil
         }
         return prefix
-    }
-
-    private func needs(
-        _ table: TableHandle, _ lower: [UInt8], _ upper: [UInt8]?, _ prefix: [UInt8]?
-    ) throws(TableError) -> Bool {
-        guard table.metadata.overlaps(lower, upper) else { return false }
-        guard let prefix, table.tombstones == nil, !table.health.isBad else { return true }
-        return try prefix.withRaw { raw throws(TableError) in
-            try table.reader.mayContain(prefix: raw)
-        }
-    }
-
-    /// The tables of a sorted level that may hold keys of the range.
-    private static func slice(
-        _ tables: [TableHandle], _ lower: [UInt8], _ upper: [UInt8]?
-    ) -> ArraySlice<TableHandle> {
-        let first = lower.withUnsafeBytes { tables.firstIndex(endingAtOrAfter: $0) }
-        guard let upper else { return tables[first...] }
-        let last = upper.withUnsafeBytes { tables.firstIndex(endingAtOrAfter: $0) }
-        return tables[first..<max(first, min(last + 1, tables.count))]
     }
 }
 

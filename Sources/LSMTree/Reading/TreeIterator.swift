@@ -14,7 +14,9 @@ package final class TreeIterator {
     /// True when the iterator stands on a row.
     @exclusivity(unchecked) package private(set) var isValid = false
 
-    init(snapshot: Snapshot, cursor: MergeCursor, lower: [UInt8], upper: [UInt8]?) {
+    init(
+        snapshot: Snapshot, cursor: consuming MergeCursor, lower: [UInt8], upper: [UInt8]?
+    ) {
         self.snapshot = snapshot
         self.cursor = cursor
         self.lower = lower
@@ -24,13 +26,13 @@ package final class TreeIterator {
     /// The key of the row. Only when valid.
     package var key: UnsafeRawBufferPointer {
         precondition(isValid, "the iterator stands on no row")
-        return cursor.top.userKey
+        return cursor.row.pointee.userKey
     }
 
     /// The value of the row. Only when valid.
     package var value: UnsafeRawBufferPointer {
         precondition(isValid, "the iterator stands on no row")
-        return cursor.top.value
+        return cursor.row.pointee.value
     }
 
     /// Moves to the first row of the range.
@@ -40,11 +42,14 @@ package final class TreeIterator {
 
     /// Moves to the last row of the range.
     package func seekToLast() throws(TreeError) {
-        guard let upper else {
-            try run { cursor throws(TableError) in try cursor.seekBefore(nil) }
-            return try settle()
+        if let upper { return try seekBackward(before: upper) }
+        isValid = false
+        do throws(TableError) {
+            try cursor.seekBefore(nil)
+            try settle()
+        } catch {
+            throw TreeError(error)
         }
-        try seekBackward(before: upper)
     }
 
     /// Moves to the first row of the range at or after `key`.
@@ -62,62 +67,68 @@ package final class TreeIterator {
     package func next() throws(TreeError) {
         precondition(isValid, "the iterator stands on no row")
         guard cursor.isForward else {
-            return try seekForward(KeyOrder.successor([UInt8](cursor.top.userKey)))
+            return try seekForward(KeyOrder.successor([UInt8](cursor.row.pointee.userKey)))
         }
-        try run { cursor throws(TableError) in try cursor.advance() }
-        try settle()
+        try advance()
     }
 
     /// Moves one row back. Only when valid.
     package func previous() throws(TreeError) {
         precondition(isValid, "the iterator stands on no row")
         guard !cursor.isForward else {
-            return try seekBackward(before: [UInt8](cursor.top.userKey))
+            return try seekBackward(before: [UInt8](cursor.row.pointee.userKey))
         }
-        try run { cursor throws(TableError) in try cursor.advance() }
-        try settle()
+        try advance()
+    }
+
+    // After an error the iterator stands nowhere.
+
+    @inline(__always)
+    private func advance() throws(TreeError) {
+        isValid = false
+        do throws(TableError) {
+            try cursor.advance()
+            try settle()
+        } catch {
+            throw TreeError(error)
+        }
     }
 
     private func seekForward(_ key: [UInt8]) throws(TreeError) {
-        let target = InternalKey.makeSeek(userKey: key)
-        try run { cursor throws(TableError) in
-            try target.withRaw { raw throws(TableError) in try cursor.seek(raw) }
+        isValid = false
+        do throws(TableError) {
+            try key.withRaw { raw throws(TableError) in try cursor.seek(raw) }
+            try settle()
+        } catch {
+            throw TreeError(error)
         }
-        try settle()
     }
 
     private func seekBackward(before key: [UInt8]) throws(TreeError) {
-        let target = InternalKey.makeSeek(userKey: key)
-        try run { cursor throws(TableError) in
-            try target.withRaw { raw throws(TableError) in try cursor.seekBefore(raw) }
-        }
-        try settle()
-    }
-
-    /// After an error the iterator stands nowhere.
-    private func run(_ body: (inout MergeCursor) throws(TableError) -> Void) throws(TreeError) {
         isValid = false
         do throws(TableError) {
-            try body(&cursor)
+            try key.withRaw { raw throws(TableError) in try cursor.seekBefore(raw) }
+            try settle()
         } catch {
             throw TreeError(error)
         }
     }
 
     /// Goes on from the cursor's row to the first that is live, as long as the range lasts.
-    private func settle() throws(TreeError) {
+    @inline(__always)
+    private func settle() throws(TableError) {
         while cursor.isValid {
-            let row = cursor.top
+            let row = cursor.row
             if cursor.isForward {
-                if let upper, KeyOrder.compare(upper, row.userKey) <= 0 { return }
-            } else if KeyOrder.compare(lower, row.userKey) > 0 {
+                if let upper, KeyOrder.compare(upper, row.pointee.userKey) <= 0 { return }
+            } else if KeyOrder.compare(lower, row.pointee.userKey) > 0 {
                 return
             }
-            if !row.isDelete {
+            if !row.pointee.isDelete {
                 isValid = true
                 return
             }
-            try run { cursor throws(TableError) in try cursor.advance() }
+            try cursor.advance()
         }
     }
 }

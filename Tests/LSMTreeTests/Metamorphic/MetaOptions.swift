@@ -27,7 +27,8 @@ struct MetaOptions: CustomStringConvertible {
             let prefix = pick([nil, 1, 2, 3])
             return KeyspaceOptions(
                 keyspace.keyspace, name: keyspace.name, filterPrefixLength: prefix,
-                isNumbered: prefix != nil && pick([false, true]), isExpiring: keyspace.isExpiring)
+                isNumbered: prefix != nil && pick([false, true]), isExpiring: keyspace.isExpiring,
+                isPointRead: pick([false, true]))
         }
         var options = TreeOptions(keyspaces: keyspaces)
         options.memtableBytes = pick([2 << 10, 3000, 5000, 16 << 10, 64 << 20])
