@@ -31,8 +31,8 @@ struct RangeTombstoneSet: Sendable, Equatable {
 
     var isEmpty: Bool { fragments.isEmpty }
 
-    /// Adds one tombstone; nothing when its range is empty. Answers how many sequences are kept more
-    /// than before: with history, one for each piece that the range covers.
+    /// Adds one tombstone; nothing when its range is empty. Answers how many sequences are kept
+    /// more than before: with history, one for each piece that the range covers.
     @discardableResult
     mutating func insert(_ tombstone: RangeTombstone) -> Int {
         insert(tombstone.lower, tombstone.upper, [tombstone.sequence])

@@ -28,8 +28,8 @@ package protocol Lane: Sendable {
     /// Runs `job` once, not before `delay` has passed.
     func submit(after delay: Duration, _ job: @escaping @Sendable () -> Void)
     /// Finishes the jobs submitted so far, drops timed ones and whatever is submitted later, and
-    /// ends the thread, if it is the lane's own. Returns when that is done, unless a job of this lane
-    /// calls it.
+    /// ends the thread, if it is the lane's own. Returns when that is done, unless a job of this
+    /// lane calls it.
     func stop()
 }
 

@@ -46,7 +46,7 @@ package struct LogSpace: Equatable, Sendable {
 /// one write, one fdatasync. A record is durable when the sync behind it has returned. After a
 /// failed write or sync the log is dead: the pages may be marked clean without being written, so
 /// nothing may be tried again on them. A disk without room is no such failure: an append or a mark
-/// that throws it has done nothing, and the same may be tried again. It must be the same: of several
+/// that throws it has done nothing, and the same may be tried again. It must be the same: of some
 /// records that did not fit some may stand in the file, and others in their place could end where
 /// one of those begins.
 ///

@@ -11,28 +11,27 @@ struct FileTail: ~Copyable {
     /// The size of the whole file.
     let fileBytes: UInt64
 
+    private init(_ memory: UnsafeMutableRawBufferPointer, start: UInt64, fileBytes: UInt64) {
+        self.memory = memory
+        self.start = start
+        self.fileBytes = fileBytes
+    }
+
     /// Reads the last bytes of a file; throws when they are not there.
     static func read(_ file: any File) throws(TableError) -> FileTail {
         let size: UInt64
         do { size = try file.size() } catch { throw .disk(error) }
-        return try FileTail(file, size)
-    }
-
-    private init(_ file: any File, _ size: UInt64) throws(TableError) {
-        fileBytes = size
-        start = size - min(size, Self.bytesMax)
-        memory = .allocate(byteCount: Int(size - start), alignment: 16)
+        let start = size - min(size, bytesMax)
+        let tail = FileTail(
+            .allocate(byteCount: Int(size - start), alignment: 16), start: start, fileBytes: size)
         let got: Int
-        do { got = try file.read(into: memory, at: start) } catch {
-            memory.deallocate()
-            throw .disk(error)
-        }
-        if got < memory.count {
-            let found = "the end of the file after \(got)"
-            memory.deallocate()
+        do { got = try file.read(into: tail.memory, at: start) } catch { throw .disk(error) }
+        guard got == tail.memory.count else {
             throw .corrupt(
-                file: file.path, offset: start, expected: "\(size - start) bytes", found: found)
+                file: file.path, offset: start, expected: "\(size - start) bytes",
+                found: "the end of the file after \(got)")
         }
+        return tail
     }
 
     deinit { memory.deallocate() }

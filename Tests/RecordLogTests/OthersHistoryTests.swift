@@ -59,8 +59,8 @@ import Testing
         return copy
     }
 
-    // https://github.com/cockroachdb/pebble/issues/567, /pull/580: a log file that was written by an
-    // earlier run was recycled, and old records behind the new ones were replayed as if they were
+    // https://github.com/cockroachdb/pebble/issues/567, /pull/580: a log file that was written by
+    // an earlier run was recycled; old records behind the new ones were replayed as if they were
     // new.
     @Test("the tail of a recycled file is not replayed, whichever run wrote it")
     func recycledTailReplayed() throws {

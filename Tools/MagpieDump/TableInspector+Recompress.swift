@@ -105,7 +105,8 @@ extension TableInspector {
                 isCompressed: packing.isCompressed,
                 filterBitsPerKey: properties.filterBytes > 0 ? defaults.filterBitsPerKey : 0,
                 filterPrefixLength: properties.filterPrefixLength,
-                isExpiring: schema?.isExpiring ?? false))
+                isNumbered: schema?.isNumbered ?? false, isExpiring: schema?.isExpiring ?? false,
+                isPointRead: schema?.isPointRead ?? false))
         for tombstone in reader.rangeTombstones { writer.add(tombstone) }
         let rows = reader.makeIterator()
         try rows.seekToFirst()

@@ -157,7 +157,7 @@ final class WorkerStore: @unchecked Sendable {
         }
     }
 
-    /// Ends the lanes and closes the files, as a node that is stopped does. Nothing may be under way.
+    /// Ends the lanes and closes the files, as a stopped node does. Nothing may be under way.
     func close() {
         for lane in [timerLane, consensusLane, applyLane] { lane.stop() }
         store.close()

@@ -79,7 +79,7 @@ enum House {
             6, ["Platform", "ChatModel", "WireProtocol", "MagpieClient"],
             nio.union(["ArgumentParser", "Foundation", "Histogram"])),
         "MagpieTorture": room(
-            6, storage.union(["ShardStore"]), ["ArgumentParser", "Foundation"]),
+            6, storage.union(["ShardStore"]), ["ArgumentParser", "Foundation", "Glibc"]),
         "magpie": room(
             6, ["MagpieServer"],
             ["ArgumentParser", "Logging", "Foundation", "FoundationNetworking"]),

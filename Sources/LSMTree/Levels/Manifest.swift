@@ -20,8 +20,8 @@ final class Manifest: @unchecked Sendable {
         (writer?.endBytes ?? 0) > openingBytes * 2 + store.options.manifestBytes
     }
 
-    /// Makes one edit durable. After a failure the manifest takes nothing more, but for a disk without
-    /// room: then nothing happened.
+    /// Makes one edit durable. After a failure the manifest takes nothing more, but for a disk
+    /// without room: then nothing happened.
     func append(_ edit: ManifestEdit) throws(TreeError) {
         guard let writer else { preconditionFailure("the manifest is open before edits") }
         do throws(LogError) {
