@@ -13,7 +13,7 @@ if [ "$(id -u)" = 0 ] && [ -n "${SUDO_USER:-}" ] && [ "$SUDO_USER" != root ]; th
     exec sudo -u "$SUDO_USER" -H -- env PATH="$PATH" "$0" "$@"
 fi
 
-packages=(git pkg-config binutils libc6-dev libgcc-12-dev libstdc++-12-dev libssl-dev liblz4-dev libxxhash-dev)
+packages=(git pkg-config binutils libc6-dev libgcc-12-dev libstdc++-12-dev libssl-dev liblz4-dev libxxhash-dev unicode-data bzip2)
 
 install_packages() {
     local missing=() package
