@@ -116,7 +116,7 @@ let package = Package(
         // Rank 2
         library("LSMTree", ["Bytes", "Platform", "RecordLog", "SortedTable"]),
         library("Replication", ["Bytes", "Platform", "RecordLog", "RaftCore"]),
-        library("SearchIndex", ["Bytes"]),
+        library("SearchIndex", ["Bytes", "Platform"]),
         library("Presence", ["Bytes", "ChatModel"]),
         library("FanOut", ["Bytes", "ChatModel"]),
         library("WireProtocol", ["Bytes", "ChatModel", protobuf], exclude: ["magpie.proto"]),
@@ -227,7 +227,7 @@ let package = Package(
             "PeerLink",
             ["Bytes", "Replication", "Secrets", nioCore, nioPosix, nioSSL, logging],
             copies: ["Golden"]),
-        tests("SearchIndex", ["Bytes"]),
+        tests("SearchIndex", ["Bytes", "Platform", "Simulation"], copies: ["Golden"]),
         tests("Presence", ["Bytes", "ChatModel"]),
         tests("FanOut", ["Bytes", "ChatModel"]),
         tests("WireProtocol", ["Bytes", "ChatModel"]),

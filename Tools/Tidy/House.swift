@@ -37,7 +37,7 @@ enum House {
         "LSMTree": room(2, ["Platform", "RecordLog", "SortedTable"]),
         "Replication": room(2, ["Platform", "RecordLog", "RaftCore"]),
         "Presence": room(2, ["ChatModel"]),
-        "SearchIndex": room(2, ["Platform", "SortedTable"]),
+        "SearchIndex": room(2, ["Platform"]),
         "FanOut": room(2, ["ChatModel"]),
         "WireProtocol": room(
             2, ["ChatModel"], ["SwiftProtobuf", "Foundation", "FoundationEssentials"]),

@@ -1,0 +1,209 @@
+/// What a user wrote in the search box, as a tree of raw words.
+package indirect enum QueryNode: Equatable, Sendable {
+    /// A word; one that was perhaps not written to its end, when `isUnfinished`.
+    case word(String, isUnfinished: Bool)
+    /// What stood between quotes.
+    case phrase(String)
+    /// `from:` and the like, with a value that makes sense.
+    case condition(QueryCondition)
+    /// `-` before something.
+    case not(QueryNode)
+    /// Several with `OR` between.
+    case any([QueryNode])
+    /// All of these; of none: an empty search.
+    case all([QueryNode])
+}
+
+/// An operator and its value.
+package enum QueryCondition: Equatable, Sendable {
+    /// Said by somebody.
+    case from(String)
+    /// Said somewhere.
+    case inside(String)
+    /// Said before a day begins.
+    case before(CalendarDay)
+    /// Said after a day ends.
+    case after(CalendarDay)
+    /// Said on a day.
+    case on(CalendarDay)
+    /// Has an image, a file, a link or a mention.
+    case has(DocumentFlags)
+}
+
+/// Reads what users write. Every text is a search: an operator that is unknown or whose value makes
+/// no sense is a word, a quote without a partner closes at the end, an `OR` without two sides is a
+/// word. `OR` binds tighter than the "and" between words.
+package struct QueryParser {
+    /// Characters that are read; the rest is ignored.
+    package static let charactersMax = 2_048
+    /// Words, phrases and operators that are read.
+    package static let itemsMax = 64
+
+    private static let quotes: Set<Character> = ["\"", "\u{201C}", "\u{201D}", "\u{201E}"]
+
+    private let text: [Character]
+    private var at = 0
+
+    /// The tree of a text: always ``QueryNode/all(_:)``.
+    package static func parse(_ text: String) -> QueryNode {
+        var parser = QueryParser(text: Array(text.prefix(charactersMax)))
+        return .all(parser.sequence())
+    }
+
+    private init(text: [Character]) { self.text = text }
+
+    private enum Item {
+        case node(QueryNode)
+        case or
+    }
+
+    private mutating func sequence() -> [QueryNode] {
+        var items: [Item] = []
+        while items.count < Self.itemsMax, let item = item() { items.append(item) }
+        var nodes: [QueryNode] = []
+        var joins = false
+        for (index, item) in items.enumerated() {
+            switch item {
+            case .or:
+                let hasRight = items[index...].contains {
+                    if case .node = $0 { true } else { false }
+                }
+                if hasRight, !nodes.isEmpty {
+                    joins = true
+                } else {
+                    nodes.append(.word("OR", isUnfinished: false))
+                }
+            case .node(let node):
+                if joins, let left = nodes.popLast() {
+                    if case .any(let parts) = left {
+                        nodes.append(.any(parts + [node]))
+                    } else {
+                        nodes.append(.any([left, node]))
+                    }
+                    joins = false
+                } else {
+                    nodes.append(node)
+                }
+            }
+        }
+        let isEnd = at == text.count && text.last?.isWhitespace == false
+        return Self.unfinished(nodes, at: isEnd)
+    }
+
+    /// Marks the last word when nothing follows it.
+    private static func unfinished(_ nodes: [QueryNode], at isEnd: Bool) -> [QueryNode] {
+        guard isEnd, let last = nodes.last else { return nodes }
+        switch last {
+        case .word(let word, _):
+            return nodes.dropLast() + [.word(word, isUnfinished: true)]
+        case .any(let parts):
+            return nodes.dropLast() + [.any(unfinished(parts, at: true))]
+        default:
+            return nodes
+        }
+    }
+
+    private mutating func item() -> Item? {
+        while at < text.count, text[at].isWhitespace { at += 1 }
+        guard at < text.count else { return nil }
+        var isNegated = false
+        if text[at] == "-", at + 1 < text.count, !text[at + 1].isWhitespace {
+            isNegated = true
+            at += 1
+        }
+        let node: QueryNode
+        if Self.quotes.contains(text[at]) {
+            node = .phrase(quoted())
+        } else {
+            let start = at
+            while at < text.count, !text[at].isWhitespace, !Self.quotes.contains(text[at]) {
+                at += 1
+            }
+            var word = String(text[start..<at])
+            if !isNegated, word == "OR" { return .or }
+            // The value of an operator may be quoted: from:"Ann Lee".
+            if word.last == ":", at < text.count, Self.quotes.contains(text[at]),
+                Self.names.contains(word.dropLast().lowercased())
+            {
+                word += quoted()
+            }
+            node = Self.condition(word).map { .condition($0) } ?? .word(word, isUnfinished: false)
+        }
+        return .node(isNegated ? .not(node) : node)
+    }
+
+    /// What stands between the quote at `at` and the next, or the end.
+    private mutating func quoted() -> String {
+        at += 1
+        let start = at
+        while at < text.count, !Self.quotes.contains(text[at]) { at += 1 }
+        let inside = String(text[start..<at])
+        if at < text.count { at += 1 }
+        return inside
+    }
+
+    private static let names: Set<String> = ["from", "in", "before", "after", "on", "has"]
+
+    private static func condition(_ word: String) -> QueryCondition? {
+        guard let colon = word.firstIndex(of: ":") else { return nil }
+        let value = String(word[word.index(after: colon)...])
+        if value.isEmpty { return nil }
+        switch word[..<colon].lowercased() {
+        case "from": return .from(value)
+        case "in": return .inside(value)
+        case "before": return CalendarDay(value).map { .before($0) }
+        case "after": return CalendarDay(value).map { .after($0) }
+        case "on": return CalendarDay(value).map { .on($0) }
+        case "has": return flags[value.lowercased()].map { .has($0) }
+        default: return nil
+        }
+    }
+
+    private static let flags: [String: DocumentFlags] = [
+        "image": .image, "file": .file, "link": .link, "mention": .mention,
+    ]
+}
+
+/// A day of the Gregorian calendar.
+package struct CalendarDay: Equatable, Sendable {
+    /// Days since 1970-01-01.
+    package let number: Int
+
+    /// From `YYYY-MM-DD`, years 1970 to 9999; nil when it is no such day.
+    package init?(_ text: String) {
+        let fields = text.split(separator: "-", omittingEmptySubsequences: false)
+        guard fields.count == 3, fields[0].utf8.count == 4, fields[1].utf8.count == 2,
+            fields[2].utf8.count == 2,
+            fields.allSatisfy({ $0.utf8.allSatisfy { (48...57).contains($0) } }),
+            let year = Int(fields[0]), let month = Int(fields[1]), let day = Int(fields[2]),
+            year >= 1970, (1...12).contains(month), day >= 1,
+            day <= Self.days(ofMonth: month, year)
+        else { return nil }
+        var days = (1970..<year).reduce(0) { $0 + (Self.isLeap($1) ? 366 : 365) }
+        for before in 1..<month { days += Self.days(ofMonth: before, year) }
+        number = days + day - 1
+    }
+
+    private static func isLeap(_ year: Int) -> Bool {
+        year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+    }
+
+    private static func days(ofMonth month: Int, _ year: Int) -> Int {
+        switch month {
+        case 2: isLeap(year) ? 29 : 28
+        case 4, 6, 9, 11: 30
+        default: 31
+        }
+    }
+
+    /// The milliseconds since 1970 at which the day begins where clocks are `offset` milliseconds
+    /// ahead of UTC.
+    package func start(offset: Int) -> UInt64 {
+        UInt64(max(0, number * 86_400_000 - offset))
+    }
+
+    /// The milliseconds at which the next day begins.
+    package func end(offset: Int) -> UInt64 {
+        UInt64(max(0, (number + 1) * 86_400_000 - offset))
+    }
+}

@@ -1,0 +1,43 @@
+package import Platform
+
+/// Why an index could not be written or read.
+package indirect enum SearchError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The bytes at `offset` of `file` (its path) are not what the format says.
+    case corrupt(file: String, offset: UInt64, expected: String, found: String)
+    /// The disk failed.
+    case disk(DiskError)
+    /// The index was made with another tokenizer.
+    case outdated(found: TokenVersion)
+    /// More than one file can number: of what, and how many at most.
+    case tooLarge(what: String, max: UInt64)
+
+    /// One line for people.
+    package var description: String {
+        switch self {
+        case .corrupt(let file, let offset, let expected, let found):
+            "corrupt index file \(file) at offset \(offset): expected \(expected), found \(found)"
+        case .disk(let error):
+            error.description
+        case .outdated(let found):
+            "index of tokenizer \(found.tokenizer), Unicode \(found.unicode)"
+        case .tooLarge(let what, let max):
+            "too many \(what) for one segment: at most \(max)"
+        }
+    }
+
+    /// True when the index must be thrown away and made anew from the messages.
+    package var needsRebuild: Bool {
+        switch self {
+        case .corrupt, .outdated: true
+        case .disk, .tooLarge: false
+        }
+    }
+
+    /// Runs a disk operation; its error becomes ``disk(_:)``.
+    @inline(__always)
+    static func atDisk<Value>(
+        _ body: () throws(DiskError) -> Value
+    ) throws(SearchError) -> Value {
+        do { return try body() } catch { throw .disk(error) }
+    }
+}

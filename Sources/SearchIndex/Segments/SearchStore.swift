@@ -1,0 +1,355 @@
+internal import Bytes
+package import Platform
+
+/// The index of one shard on disk: segments, their dead documents, and how far the messages were
+/// read, all of which change together. One thread owns it; what it gives out may go anywhere.
+///
+/// After an error of ``commit(_:cursor:)`` or ``install(_:)`` nobody knows which manifest is on
+/// the disk: the store refuses all that follows and must be opened anew.
+package struct SearchStore: ~Copyable {
+    /// One segment in use.
+    private struct Live {
+        let reader: SegmentReader
+        var dead: DeadDocuments
+        var deadVersion: UInt64
+    }
+
+    private let files: any FileSystem
+    private let directory: String
+    private let tokens: TokenVersion
+    private var live: [Live] = []
+    private var manifest: SearchManifest
+    private var nextFileID: UInt64
+    private var failure: SearchError?
+    /// File ids of the inputs of the merge under way.
+    private var merging: Set<UInt64> = []
+
+    /// How far the messages were read, as given to the last commit; empty at first.
+    package var cursor: [UInt8] { manifest.cursor }
+
+    /// What can be searched now.
+    package var snapshot: SearchSnapshot {
+        SearchSnapshot(live.map { .init(reader: $0.reader, dead: $0.dead) })
+    }
+
+    private init(
+        files: any FileSystem, directory: String, tokens: TokenVersion, manifest: SearchManifest
+    ) {
+        self.files = files
+        self.directory = directory
+        self.tokens = tokens
+        self.manifest = manifest
+        nextFileID = manifest.nextFileID
+    }
+
+    // MARK: Opening
+
+    /// Opens the index in `directory`, which is made when it is not there. An error of which
+    /// ``SearchError/needsRebuild`` is true means: call ``discard(files:directory:)``, open again,
+    /// and read all messages.
+    package static func open(
+        files: any FileSystem, directory: String, tokens: TokenVersion
+    ) throws(SearchError) -> SearchStore {
+        try SearchError.atDisk { () throws(DiskError) in try files.makeDirectory(directory) }
+        var store = SearchStore(
+            files: files, directory: directory, tokens: tokens,
+            manifest: try readManifest(files, directory, tokens))
+        for entry in store.manifest.entries { store.live.append(try store.load(entry)) }
+        try store.removeStrangers()
+        return store
+    }
+
+    private static func readManifest(
+        _ files: any FileSystem, _ directory: String, _ tokens: TokenVersion
+    ) throws(SearchError) -> SearchManifest {
+        let path = "\(directory)/\(SearchManifestFormat.name)"
+        let isThere = try SearchError.atDisk { () throws(DiskError) in try files.exists(path) }
+        if !isThere { return SearchManifest() }
+        let bytes = try read(files, path, max: 1 << 28)
+        let decoded: (manifest: SearchManifest, tokens: TokenVersion)
+        do { decoded = try SearchManifestFormat.decode(bytes) } catch {
+            throw error.error(in: path)
+        }
+        if decoded.tokens != tokens { throw .outdated(found: decoded.tokens) }
+        return decoded.manifest
+    }
+
+    /// The bytes of a file that must be there.
+    private static func read(
+        _ files: any FileSystem, _ path: String, max: UInt64
+    ) throws(SearchError) -> [UInt8] {
+        do throws(DiskError) {
+            let file = try files.open(path, .read)
+            defer { file.close() }
+            let size = try file.size()
+            if size <= max { return try file.read(Int(size), at: 0) }
+        } catch {
+            if error.reason != .notFound { throw .disk(error) }
+        }
+        throw .corrupt(file: path, offset: 0, expected: "a file", found: "none, or too large")
+    }
+
+    private func load(_ entry: SearchManifest.Entry) throws(SearchError) -> Live {
+        let fileID = entry.summary.fileID
+        let path = "\(directory)/\(SegmentFormat.name(fileID))"
+        let reader = try openSegment(fileID, path)
+        guard reader.summary == entry.summary, reader.tokens == tokens else {
+            throw .corrupt(
+                file: path, offset: 0, expected: "what the manifest says", found: "another segment")
+        }
+        var dead = DeadDocuments(documents: reader.documentCount)
+        if entry.deadVersion > 0 {
+            let name = DeadFormat.name(segment: fileID, version: entry.deadVersion)
+            let deadPath = "\(directory)/\(name)"
+            let bytes = try Self.read(files, deadPath, max: 1 << 33)
+            do throws(Rot) {
+                dead = try DeadFormat.decode(
+                    bytes, segment: fileID, version: entry.deadVersion,
+                    documents: reader.documentCount)
+                guard dead.count == Int(entry.dead) else {
+                    throw Rot(32, "\(entry.dead) dead documents", "\(dead.count)")
+                }
+            } catch {
+                throw error.error(in: deadPath)
+            }
+        }
+        return Live(reader: reader, dead: dead, deadVersion: entry.deadVersion)
+    }
+
+    private func openSegment(
+        _ fileID: UInt64, _ path: String
+    ) throws(SearchError) -> SegmentReader {
+        let file: any File
+        do throws(DiskError) {
+            file = try files.open(path, .read)
+        } catch {
+            if error.reason != .notFound { throw .disk(error) }
+            throw .corrupt(file: path, offset: 0, expected: "a segment", found: "no file")
+        }
+        defer { file.close() }
+        return try SegmentReader.open(file: file, fileID: fileID)
+    }
+
+    /// Removes what a crash left behind, and never gives its numbers again.
+    private mutating func removeStrangers() throws(SearchError) {
+        var known: Set<String> = [SearchManifestFormat.name]
+        for entry in manifest.entries { known.formUnion(Self.names(entry)) }
+        let files = files
+        let directory = directory
+        let names = try SearchError.atDisk { () throws(DiskError) in try files.list(directory) }
+        for name in names where !known.contains(name) && Self.isOurs(name) {
+            if let number = FileName.number(name.prefix(16)), number < .max {
+                nextFileID = max(nextFileID, number + 1)
+            }
+            try SearchError.atDisk { () throws(DiskError) in
+                try files.unlink("\(directory)/\(name)")
+            }
+        }
+    }
+
+    private static func isOurs(_ name: String) -> Bool {
+        name == SearchManifestFormat.newName || name.hasSuffix(SegmentFormat.ending)
+            || name.hasSuffix(DeadFormat.ending)
+    }
+
+    private static func names(_ entry: SearchManifest.Entry) -> [String] {
+        let fileID = entry.summary.fileID
+        let segment = SegmentFormat.name(fileID)
+        return entry.deadVersion == 0
+            ? [segment] : [segment, DeadFormat.name(segment: fileID, version: entry.deadVersion)]
+    }
+
+    /// Removes an index that must be rebuilt, its manifest first: what a crash leaves is empty or
+    /// is removed by the next opening.
+    package static func discard(
+        files: any FileSystem, directory: String
+    ) throws(SearchError) {
+        try SearchError.atDisk { () throws(DiskError) in
+            let manifest = "\(directory)/\(SearchManifestFormat.name)"
+            if try files.exists(manifest) {
+                try files.unlink(manifest)
+                try files.syncDirectory(directory)
+            }
+            for name in try files.list(directory) where isOurs(name) {
+                try files.unlink("\(directory)/\(name)")
+            }
+        }
+    }
+}
+
+// Changing the index.
+extension SearchStore {
+    /// Makes what happened in `builder` findable and durable, together with the cursor up to which
+    /// it happened. A document of the builder replaces every earlier version of itself.
+    package mutating func commit(
+        _ builder: SegmentBuilder, cursor: [UInt8]
+    ) throws(SearchError) {
+        precondition(
+            cursor.count <= SearchManifestFormat.cursorBytesMax, "a cursor of bounded size")
+        var next = live
+        for key in builder.touchedKeys() {
+            for index in next.indices {
+                guard let document = next[index].reader.find(key) else { continue }
+                _ = next[index].dead.insert(document)
+            }
+        }
+        try changing { (store) throws(SearchError) in
+            let fileID = store.takeFileID()
+            if let reader = try store.write(
+                fileID,
+                { (file) throws(SearchError) in
+                    try builder.write(to: file, fileID: fileID, tokens: store.tokens)
+                })
+            {
+                next.append(store.fresh(reader))
+            }
+            try store.publish(next, cursor: cursor)
+        }
+    }
+
+    private func fresh(_ reader: SegmentReader) -> Live {
+        Live(
+            reader: reader, dead: DeadDocuments(documents: reader.documentCount), deadVersion: 0)
+    }
+
+    private mutating func changing(
+        _ body: (inout SearchStore) throws(SearchError) -> Void
+    ) throws(SearchError) {
+        if let failure { throw failure }
+        do {
+            try body(&self)
+        } catch {
+            failure = error
+            throw error
+        }
+    }
+
+    private mutating func takeFileID() -> UInt64 {
+        defer { nextFileID += 1 }
+        return nextFileID
+    }
+
+    /// Writes one file and reads it back; nil, and no file, when there was nothing to write.
+    private func write(
+        _ fileID: UInt64, _ body: (any File) throws(SearchError) -> SegmentSummary?
+    ) throws(SearchError) -> SegmentReader? {
+        try SegmentFileWriter(files: files, directory: directory).write(fileID, body)
+    }
+
+    /// Makes `next` the index: new versions of dead documents, then the manifest.
+    private mutating func publish(_ wanted: [Live], cursor: [UInt8]) throws(SearchError) {
+        var next = wanted.filter { $0.dead.count < $0.reader.documentCount }
+        var manifest = SearchManifest()
+        manifest.generation = self.manifest.generation + 1
+        manifest.cursor = cursor
+        for index in next.indices {
+            let fileID = next[index].reader.summary.fileID
+            let before = self.manifest.entries.first { $0.summary.fileID == fileID }
+            if next[index].dead.count != Int(before?.dead ?? 0) {
+                next[index].deadVersion = manifest.generation
+                let name = DeadFormat.name(segment: fileID, version: manifest.generation)
+                try writeNew(
+                    name,
+                    DeadFormat.encode(
+                        next[index].dead, segment: fileID, version: manifest.generation))
+            }
+            manifest.entries.append(
+                .init(
+                    summary: next[index].reader.summary, deadVersion: next[index].deadVersion,
+                    dead: UInt32(next[index].dead.count)))
+        }
+        manifest.nextFileID = nextFileID
+        try syncDirectory()
+        try writeNew(
+            SearchManifestFormat.newName, SearchManifestFormat.encode(manifest, tokens: tokens))
+        let (files, directory) = (files, directory)
+        try SearchError.atDisk { () throws(DiskError) in
+            try files.rename(
+                "\(directory)/\(SearchManifestFormat.newName)",
+                to: "\(directory)/\(SearchManifestFormat.name)")
+        }
+        try syncDirectory()
+        let kept = Set(manifest.entries.flatMap(Self.names))
+        let stillborn = wanted.filter { $0.deadVersion == 0 }
+            .map { SegmentFormat.name($0.reader.summary.fileID) }
+        let old = Set(self.manifest.entries.flatMap(Self.names) + stillborn)
+        for name in old.subtracting(kept).sorted() {
+            try SearchError.atDisk { () throws(DiskError) in
+                try files.unlink("\(directory)/\(name)")
+            }
+        }
+        self.manifest = manifest
+        live = next
+    }
+
+    private func syncDirectory() throws(SearchError) {
+        try SearchError.atDisk { () throws(DiskError) in try files.syncDirectory(directory) }
+    }
+
+    private func writeNew(_ name: String, _ bytes: [UInt8]) throws(SearchError) {
+        try SearchError.atDisk { () throws(DiskError) in
+            let path = "\(directory)/\(name)"
+            if try files.exists(path) { try files.unlink(path) }
+            let file = try files.open(path, .create)
+            defer { file.close() }
+            try file.write(bytes, at: 0)
+            try file.sync()
+        }
+    }
+}
+
+// Merging, in three steps, so that the long one may run on another thread.
+extension SearchStore {
+    /// The next merge, if one is due and none is under way.
+    package mutating func planMerge() -> MergePlan? {
+        if failure != nil || !merging.isEmpty { return nil }
+        let candidates = live.map {
+            MergePolicy.Candidate(
+                documents: $0.reader.documentCount, dead: $0.dead.count,
+                minTime: $0.reader.summary.minTime)
+        }
+        return MergePolicy.pick(candidates).map { plan($0) }
+    }
+
+    /// A merge of all segments into one; nil when there is at most one, without dead documents.
+    package mutating func planFullMerge() -> MergePlan? {
+        if failure != nil || !merging.isEmpty || live.isEmpty { return nil }
+        if live.count == 1, live[0].dead.count == 0 { return nil }
+        return plan(Array(live.indices))
+    }
+
+    private mutating func plan(_ indexes: [Int]) -> MergePlan {
+        merging = Set(indexes.map { live[$0].reader.summary.fileID })
+        return MergePlan(
+            inputs: indexes.map { .init(reader: live[$0].reader, dead: live[$0].dead) },
+            fileID: takeFileID(), tokens: tokens,
+            writer: SegmentFileWriter(files: files, directory: directory))
+    }
+
+    /// Puts the result of a merge in the place of its inputs. Documents that died since it was
+    /// planned are dead in the result too.
+    package mutating func install(_ merged: MergedSegment) throws(SearchError) {
+        try changing { (store) throws(SearchError) in
+            let inputIDs = Set(merged.inputs.map(\.reader.summary.fileID))
+            var next = store.live.filter { !inputIDs.contains($0.reader.summary.fileID) }
+            var result = merged.reader.map { store.fresh($0) }
+            for input in merged.inputs {
+                let fileID = input.reader.summary.fileID
+                // An input that is gone died whole.
+                let now = store.live.first { $0.reader.summary.fileID == fileID }
+                for document in 0..<UInt32(input.reader.documentCount)
+                where !input.dead.contains(document) && now?.dead.contains(document) ?? true {
+                    let key = input.reader.key(document)
+                    guard let place = result?.reader.find(key) else { continue }
+                    _ = result?.dead.insert(place)
+                }
+            }
+            if let result { next.append(result) }
+            try store.publish(next, cursor: store.manifest.cursor)
+        }
+        merging = []
+    }
+
+    /// Gives a planned merge up; what it wrote is removed by the next opening.
+    package mutating func abandonMerge() { merging = [] }
+}

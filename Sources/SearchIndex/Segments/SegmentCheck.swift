@@ -1,0 +1,224 @@
+internal import Bytes
+
+/// The rules of the format as code, checked one by one with a decoder of its own: for scrubbing,
+/// for tests, and to say where a segment is wrong.
+struct SegmentCheck {
+    private let reader: SegmentReader
+    private var previousTerm: [UInt8]?
+
+    private init(_ reader: SegmentReader) {
+        self.reader = reader
+    }
+
+    /// Throws at the first thing that is wrong.
+    static func check(_ reader: SegmentReader) throws(SearchError) {
+        var check = SegmentCheck(reader)
+        do throws(Rot) {
+            try check.checkDocuments()
+        } catch {
+            throw error.error(in: reader.path)
+        }
+        try check.checkTerms()
+    }
+
+    private func place(_ section: SegmentFormat.Section) -> UInt64 {
+        reader.offset(reader.section(section).baseAddress ?? reader.blockEntries)
+    }
+
+    private func expect(
+        _ holds: Bool, _ section: SegmentFormat.Section, _ expected: String,
+        _ found: @autoclosure () -> String
+    ) throws(Rot) {
+        if !holds { throw Rot(place(section), expected, found()) }
+    }
+
+    private func checkDocuments() throws(Rot) {
+        var lastKey: DocumentKey?
+        var words: UInt64 = 0
+        var low = UInt64.max
+        var high: UInt64 = 0
+        for index in 1..<max(1, reader.senderCount) {
+            let ascends = reader.sender(index - 1) < reader.sender(index)
+            try expect(ascends, .senders, "ascending senders", "sender \(index)")
+        }
+        for document in 0..<UInt32(reader.documentCount) {
+            let key = reader.key(document)
+            let time = reader.time(document)
+            try expect(
+                lastKey.map { $0 < key } ?? true, .documents, "ascending documents", "\(document)")
+            try expect(
+                time >= reader.blockMinTime(of: document)
+                    && time <= reader.blockMaxTime(of: document), .blocks,
+                "times of document \(document) within its block", "\(time)")
+            try expect(
+                reader.senderIndex(document) < UInt64(reader.senderCount), .documents,
+                "a sender of document \(document)", "\(reader.senderIndex(document))")
+            try expect(
+                reader.flags(document) & ~DocumentFlags.bits == 0, .documents,
+                "flags of document \(document)", "\(reader.flags(document))")
+            words &+= UInt64(LengthCode.lengths[Int(reader.lengths[Int(document)])])
+            low = min(low, time)
+            high = max(high, time)
+            lastKey = key
+        }
+        try expect(
+            low == reader.summary.minTime && high == reader.summary.maxTime, .blocks,
+            "times \(reader.summary.minTime)...\(reader.summary.maxTime)", "\(low)...\(high)")
+        try expect(words == reader.words, .lengths, "\(reader.words) words", "\(words)")
+    }
+
+    private mutating func checkTerms() throws(SearchError) {
+        var iterator = TermIterator(reader)
+        var listEnd = reader.section(.postings).baseAddress ?? reader.termEntries
+        while try iterator.advance() {
+            let postings = iterator.postings
+            do throws(Rot) {
+                if let before = previousTerm {
+                    try expect(
+                        before.lexicographicallyPrecedes(iterator.term), .dictionary,
+                        "ascending terms", Hex.encode(iterator.term))
+                }
+                try expect(
+                    !iterator.term.isEmpty, .dictionary, "terms with bytes", "an empty one")
+                if postings.documents > SegmentFormat.inlineDocumentsMax {
+                    try expect(
+                        postings.list == listEnd, .postings, "lists without gaps",
+                        "one at \(reader.offset(postings.list))")
+                    listEnd = postings.list + postings.bytes
+                }
+                try ListCheck.check(postings, in: reader)
+            } catch {
+                throw error.error(in: reader.path)
+            }
+            previousTerm = iterator.term
+        }
+        let section = reader.section(.postings)
+        if let base = section.baseAddress, listEnd != base + section.count {
+            throw Rot(reader.offset(listEnd), "the end of the lists", "more bytes")
+                .error(in: reader.path)
+        }
+    }
+}
+
+/// Reads one list with a plain reader, byte by byte.
+private struct ListCheck {
+    private let reader: SegmentReader
+    private var before = -1
+    private var maxFrequency = 0
+    private var minLength = UInt8.max
+
+    static func check(_ postings: TermPostings, in reader: SegmentReader) throws(Rot) {
+        var check = ListCheck(reader: reader)
+        let bytes = UnsafeRawBufferPointer(start: postings.list, count: postings.bytes)
+        var input = ByteReader(bytes)
+        do {
+            try check.list(&input, postings)
+            try input.expectEnd()
+        } catch {
+            throw Rot(
+                reader.offset(postings.list) + UInt64(input.offset),
+                "a list of \(postings.documents) documents", "\(error)")
+        }
+    }
+
+    private init(reader: SegmentReader) { self.reader = reader }
+
+    private func require(_ holds: Bool, _ what: String, _ input: ByteReader) throws {
+        if !holds { throw DecodeError.invalid(offset: input.offset, what: what) }
+    }
+
+    private mutating func list(_ input: inout ByteReader, _ postings: TermPostings) throws {
+        let blocks = postings.documents / 128
+        var head: (frequency: UInt8, length: UInt8)?
+        if blocks > 0 {
+            head = (try input.readByte(), try input.readByte())
+            var skips = ByteReader(try input.readRaw(blocks * SegmentFormat.skipBytes))
+            var start = 0
+            for _ in 0..<blocks {
+                let last = try skips.readFixed(UInt32.self)
+                let end = Int(try skips.readFixed(UInt32.self))
+                try require(end >= start, "end of a block", input)
+                var block = ByteReader(try input.readRaw(end - start))
+                try self.block(&block, &skips, last: Int(last))
+                start = end
+            }
+        }
+        for _ in 0..<(postings.documents % 128) {
+            let gap = try input.readVarint()
+            var frequency = 1
+            if gap & 1 == 1 {
+                frequency = try input.readCount(max: SegmentFormat.documentWordsMax - 2) + 2
+            }
+            let document = try take(gap: gap >> 1, frequency, input)
+            for _ in 0..<frequency { _ = try input.readVarint() }
+            note(document, frequency)
+        }
+        if let head {
+            try require(
+                Int(head.frequency) == min(255, maxFrequency) && head.length == minLength,
+                "bounds of the list", input)
+        }
+    }
+
+    private mutating func take(
+        gap: UInt64, _ frequency: Int, _ input: ByteReader
+    ) throws -> Int {
+        try require(gap < UInt64(reader.documentCount), "document", input)
+        before += Int(gap) + 1
+        try require(before < reader.documentCount, "document", input)
+        return before
+    }
+
+    private mutating func note(_ document: Int, _ frequency: Int) {
+        maxFrequency = max(maxFrequency, frequency)
+        minLength = min(minLength, reader.lengths[document])
+    }
+
+    private mutating func block(
+        _ input: inout ByteReader, _ skips: inout ByteReader, last: Int
+    ) throws {
+        let width = Int(try skips.readByte())
+        let positionWidth = Int(try skips.readByte())
+        let frequencyBound = try skips.readByte()
+        let lengthBound = try skips.readByte()
+        try require(width <= 32 && positionWidth <= 32, "widths", input)
+        let lanes = try input.readRaw(width * 16)
+        var frequencies = [Int](repeating: 1, count: 128)
+        if frequencyBound > 1 {
+            let above = try input.readByte()
+            try require(above > 0 && above <= 128, "frequencies", input)
+            var lastPlace = -1
+            for _ in 0..<above {
+                let place = Int(try input.readByte())
+                let more = try input.readCount(max: SegmentFormat.documentWordsMax - 1)
+                try require(place > lastPlace && place < 128 && more > 0, "frequency", input)
+                frequencies[place] = more + 1
+                lastPlace = place
+            }
+        }
+        var highest = 0
+        var shortest = UInt8.max
+        for index in 0..<128 {
+            let gap = (0..<width).reduce(UInt64(0)) { sum, bit in
+                let at = (index / 4) * width + bit
+                let byte = lanes[(at / 32) * 16 + (index % 4) * 4 + at % 32 / 8]
+                return sum | UInt64(byte >> UInt8(at % 8) & 1) << UInt64(bit)
+            }
+            let document = try take(gap: gap, frequencies[index], input)
+            note(document, frequencies[index])
+            highest = max(highest, frequencies[index])
+            shortest = min(shortest, reader.lengths[document])
+        }
+        try require(before == last, "last document", input)
+        try require(
+            Int(frequencyBound) == min(255, highest) && lengthBound == shortest,
+            "bounds of the block", input)
+        _ = try input.readRaw((frequencies.reduce(0, +) * positionWidth + 7) / 8)
+        try input.expectEnd()
+    }
+}
+
+extension SegmentReader {
+    /// Reads all of it and throws at the first thing that is not as the format says.
+    package func verify() throws(SearchError) { try SegmentCheck.check(self) }
+}
