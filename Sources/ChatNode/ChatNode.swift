@@ -371,9 +371,20 @@ package final class ChatNode: NodePort {
         lanes.disk.submit(after: .seconds(1)) { [weak self] in
             guard let self, !meters.isStopping.load(ordering: .relaxed) else { return }
             disk.tick()
-            store.tree.scrub(nowMs: seams.clock.wallMilliseconds())
+            let nowMs = seams.clock.wallMilliseconds()
+            if isScrubHour(nowMs) { store.tree.scrub(nowMs: nowMs) }
             lookAfterDisk()
         }
+    }
+
+    /// The members of a cluster scrub one after the other, each in its part of the day: a member
+    /// that finds rot is rebuilt, and two that find some at once would be a lost quorum.
+    private func isScrubHour(_ nowMs: Milliseconds) -> Bool {
+        guard let members = configuration.cluster?.nodes.map(\.number).sorted(),
+            let place = members.firstIndex(of: cluster.node)
+        else { return true }
+        let part = NodeLimits.dayMs / UInt64(members.count)
+        return nowMs % NodeLimits.dayMs / part == UInt64((place + 1) % members.count)
     }
 
     /// An empty batch to every data shard that is led here: an idle shard's time moves on too, so

@@ -26,7 +26,8 @@ package struct DiskReport: Equatable, Sendable {
 /// Everything that follows from a full disk follows here; see ``DiskPolicy``.
 ///
 /// The disk lane owns it; ``room`` and ``report`` are for anyone.
-// `policy` and `ballast` are confined to the disk lane; the rest is immutable or locked.
+// `policy`, `ballast` and `pausedTurns` are confined to the disk lane; the rest is immutable or
+// locked.
 final class DiskWatch: @unchecked Sendable {
     /// Bytes of ballast written per second.
     private static let ballastBytesPerSecond: UInt64 = 8 << 20
@@ -41,6 +42,9 @@ final class DiskWatch: @unchecked Sendable {
     private let ballast: Ballast
     private let latest = Mutex(DiskReport())
     private let isShort = Atomic<Bool>(false)
+    /// Turns to wait after the ballast could not be written: what is free may not be to be had.
+    private static let ballastPause = 60
+    private var pausedTurns = 0
 
     init(
         _ files: any FileSystem, _ directory: String, budget: UInt64?, policy: DiskPolicy,
@@ -87,12 +91,14 @@ final class DiskWatch: @unchecked Sendable {
                 try ballast.giveUp()
                 report.ballastGivenUp += 1
                 notice("the disk is nearly full: the ballast file was given up")
+            case .write where pausedTurns > 0: pausedTurns -= 1
             case .write:
                 try ballast.write(Self.ballastBytesPerSecond)
                 if ballast.bytes == policy.ballastBytes { notice("the ballast file is whole") }
             }
         } catch {
-            notice("the ballast file: \(error)")
+            pausedTurns = Self.ballastPause
+            notice("the ballast file, tried again in a minute: \(error)")
         }
         report.ballastBytes = ballast.bytes
         let before = latest.withLock { latest in

@@ -76,6 +76,8 @@ package struct NodeSeams: Sendable {
 enum NodeLimits {
     /// Commands that wait for the consensus lane.
     static let proposalsMax = 32_768
+    /// A day.
+    static let dayMs: Milliseconds = 24 * 3_600_000
     /// Bytes of those commands.
     static let proposalBytesMax = 64 << 20
     /// Bytes of frames of other nodes that wait for the consensus lane; more is dropped, as by a

@@ -135,6 +135,8 @@ extension Tree {
                 if state.mustLook && state.failure == nil && !state.isClosed { return false }
                 state.isCompacting = false
                 state.mustLook = false
+                // What waited for room may not be wanted any more.
+                if state.view.frozen.isEmpty { state.isOutOfSpace = false }
                 return true
             }
             if isDone { return nil }

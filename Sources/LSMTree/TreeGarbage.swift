@@ -171,6 +171,6 @@ private struct GarbageEstimate {
         let keys = Double(properties.rawKeyBytes) / Double(max(1, properties.rows))
         let points = Double(properties.deletes) * keys * Double(properties.dataBytes) / raw
         let ranges = table.tombstones.reduce(0) { $0 + $1.lower.count + $1.upper.count }
-        return min(table.bytes, UInt64(points) + UInt64(ranges))
+        return min(table.bytes, UInt64(min(points, Double(table.bytes))) + UInt64(ranges))
     }
 }

@@ -53,20 +53,25 @@ final class SharedThreads: @unchecked Sendable {
     /// Queues a job; `isHandedOver` says that the job that calls ends soon.
     fileprivate func submit(_ job: @escaping Job, to lane: SharedLane, isHandedOver: Bool) {
         let worker = isHandedOver ? WorkerSlot.current : nil
-        let wake = monitor.change { state -> (() -> Void)? in
-            if lane.isStopped { return nil }
+        monitor.change { state in
+            if lane.isStopped { return }
             lane.jobs.append(job)
-            if lane.isQueued { return nil }
+            if lane.isQueued { return }
             lane.isQueued = true
             state.runnable.append(lane)
             if let worker, worker.threads === self, !worker.hasPromised {
                 worker.hasPromised = true
-                return nil
+            } else {
+                wakeOne(state)
             }
-            if state.sleeping == 0 { return nil }
-            return state.stopping > 0 ? monitor.notifyAll : monitor.notifyOne
         }
-        wake?()
+    }
+
+    /// Wakes a thread for one more runnable lane. Under the lock: who began to wait for the end of
+    /// a lane meanwhile would take the signal for itself.
+    private func wakeOne(_ state: State) {
+        if state.sleeping == 0 { return }
+        if state.stopping > 0 { monitor.notifyAll() } else { monitor.notifyOne() }
     }
 
     /// Queues a job for later, by a thread that does nothing but wait.
@@ -133,11 +138,16 @@ final class SharedThreads: @unchecked Sendable {
         return monitor.run { state in
             if isAsleep { state.sleeping -= 1 }
             isAsleep = false
+            let hasPromised = worker.hasPromised
             worker.hasPromised = false
             if let lane = worker.lane {
                 worker.lane = nil
                 lane.isQueued = !lane.jobs.isEmpty
-                if lane.isQueued { state.runnable.append(lane) }
+                if lane.isQueued {
+                    state.runnable.append(lane)
+                    // It looks for one lane, and may have promised to look for another.
+                    if hasPromised { wakeOne(state) }
+                }
                 if lane.isStopped { monitor.notifyAll() }
             }
             if !state.runnable.isEmpty {

@@ -19,7 +19,7 @@ extension TableReader {
         let partition = key.withUnsafeBytes { root.lowerBound($0, .max) }
         guard partition < root.rowCount else { return bytes }
         let start = partition == 0 ? 0 : end(of: partition - 1)
-        return start + (end(of: partition) - start) / 2
+        return start + (max(start, end(of: partition)) - start) / 2
     }
 
     /// Where the index block of a partition ends, which is its last block.

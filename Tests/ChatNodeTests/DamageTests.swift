@@ -242,6 +242,7 @@ struct DamageTests {
 
     @Test("Rot that the scrub of a running member finds: it stops, and is rebuilt")
     func scrub() throws {
+        // Simulated days begin at 22:13 UTC, in node 2's part of the day.
         let cluster = try cluster(seed: 28)
         let disk = cluster.disk(2)
         let tables = disk.paths.filter { $0.hasSuffix(".sst") }

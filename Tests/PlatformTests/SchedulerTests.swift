@@ -110,6 +110,21 @@ import Testing
         for lane in lanes { lane.stop() }
     }
 
+    @Test("What comes for a lane while its job hands over waits for no other lane's job")
+    func handOverAndMore() {
+        let scheduler = ThreadScheduler()
+        let lanes = (0..<3).map { scheduler.hotLane("hot-\($0)") }
+        let gate = Latch()
+        let second = Latch()
+        lanes[0].submit {
+            lanes[1].handOver { gate.wait() }
+            lanes[0].submit { second.countDown() }
+        }
+        second.wait()
+        gate.countDown()
+        for lane in lanes { lane.stop() }
+    }
+
     @Test("A job that hands over and then stops the other lane finds it done")
     func handOverAndStop() {
         let scheduler = ThreadScheduler()

@@ -1,3 +1,5 @@
+import Bytes
+
 /// What the workloads ask of a store. One thread uses it, except writers, of which each thread
 /// makes its own.
 protocol StorageEngine: AnyObject, Sendable {
@@ -118,7 +120,7 @@ enum Versions {
     /// Of the benchmark: raised when a workload's meaning changes.
     static let bench = "2.0.0"
     /// Of the storage under test.
-    static let magpie = "0.1.0"
+    static let magpie = Release.version
 }
 
 /// Work on stores of one engine.
