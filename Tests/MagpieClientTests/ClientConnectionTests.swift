@@ -51,7 +51,7 @@ struct ClientConnectionTests {
             }
             let page = try await connection.pull(ClientCoreTests.room, .newest)
             #expect(page.entries.map(\.seq) == [1, 2, 3])
-            #expect(server.state.withLock { $0.pongs } == 1)
+            #expect(server.state.withLock { $0.pongs } >= 1)
         }
         #expect(events.first == .connected(user: FakeServer.user, epoch: 1))
         #expect(events.count { if case .sent = $0 { true } else { false } } == 5)
