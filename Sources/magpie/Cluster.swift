@@ -22,7 +22,7 @@ struct Cluster: AsyncParsableCommand {
               magpie cluster --nodes 3 --data ./cluster --port 8081 --tls
             """)
 
-    @Option(help: "How many nodes, 1 to 15.")
+    @Option(help: "How many nodes, 1 to 5.")
     var nodes = 3
 
     @Option(help: "Directory of all nodes' data and configuration.")
@@ -41,7 +41,7 @@ struct Cluster: AsyncParsableCommand {
     var memory = 256
 
     func validate() throws {
-        guard (1...15).contains(nodes) else { throw ValidationError("--nodes: 1 to 15") }
+        guard (1...5).contains(nodes) else { throw ValidationError("--nodes: 1 to 5") }
         guard port > 0, port + 1_000 + nodes <= 65_535 else {
             throw ValidationError("--port: 1 to \(64_535 - nodes)")
         }
@@ -54,12 +54,13 @@ struct Cluster: AsyncParsableCommand {
         let layout = ClusterLayout(
             directory: data, nodes: nodes, port: port, usesTLS: tls,
             isRateLimited: rateLimits == .on, memory: memory)
+        let processes = ClusterProcesses(layout)
+        try processes.requireNobodyElse()
         do {
             try layout.writeConfigurations()
         } catch {
             throw CommandFailure("\(data): \(error)")
         }
-        let processes = ClusterProcesses(layout)
         let stops = StopSignals()
         try processes.start()
         try layout.writeIndex(processes.identifiers)

@@ -36,6 +36,9 @@ struct ClusterLayout: Sendable {
 
     var numbers: ClosedRange<Int> { 1...nodes }
 
+    /// For clients, and for peers.
+    func ports(_ number: Int) -> [Int] { [port + number - 1, port + 999 + number] }
+
     func url(_ number: Int) -> String { "http://127.0.0.1:\(port + number - 1)" }
     func config(_ number: Int) -> String { "\(root)/node-\(number).json" }
     func log(_ number: Int) -> String { "\(root)/node-\(number).log" }

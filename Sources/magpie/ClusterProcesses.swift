@@ -13,6 +13,49 @@ final class ClusterProcesses: @unchecked Sendable {
     /// Process ids, in the order of the nodes.
     var identifiers: [Int32] { processes.map(\.processIdentifier) }
 
+    /// Throws when nodes of the directory run already, when others listen on a port, or when the
+    /// directory holds more nodes than are to run: nothing is touched then.
+    func requireNobodyElse() throws {
+        for number in layout.numbers {
+            if let process = holder(number) {
+                throw CommandFailure(
+                    "\(layout.directory(number)) is in use by process \(process): stop the cluster "
+                        + "that runs there, or choose another --data")
+            }
+            for port in layout.ports(number) where !Self.isFree(port) {
+                throw CommandFailure(
+                    "port \(port) on 127.0.0.1 is in use; stop the program that has it, or choose "
+                        + "another --port")
+            }
+        }
+        let next = layout.numbers.upperBound + 1
+        if FileManager.default.fileExists(atPath: layout.directory(next)) {
+            throw CommandFailure(
+                "\(layout.directory(next)) belongs to a cluster of more nodes than --nodes "
+                    + "\(layout.nodes): start them all, and to make the cluster smaller remove node "
+                    + "\(next) with 'magpie admin remove-node', then its directory")
+        }
+    }
+
+    /// True when nobody listens on a port of 127.0.0.1.
+    private static func isFree(_ port: Int) -> Bool {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        guard descriptor >= 0 else { return true }
+        defer { close(descriptor) }
+        var reuse: Int32 = 1
+        setsockopt(
+            descriptor, SOL_SOCKET, SO_REUSEADDR, &reuse, socklen_t(MemoryLayout<Int32>.size))
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = UInt16(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        return withUnsafePointer(to: &address) { address in
+            address.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
+        }
+    }
+
     /// Starts all nodes; what they say goes to their log files.
     func start() throws {
         for number in layout.numbers {
