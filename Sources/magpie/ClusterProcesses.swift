@@ -32,7 +32,7 @@ final class ClusterProcesses: @unchecked Sendable {
         if FileManager.default.fileExists(atPath: layout.directory(next)) {
             throw CommandFailure(
                 "\(layout.directory(next)) belongs to a cluster of more nodes than --nodes "
-                    + "\(layout.nodes): start them all, and to make the cluster smaller remove node "
+                    + "\(layout.nodes): start them all; to make the cluster smaller remove node "
                     + "\(next) with 'magpie admin remove-node', then its directory")
         }
     }
