@@ -1,3 +1,4 @@
+import Bytes
 import Platform
 
 /// A file that only takes room, so that there is some to give when the disk is full.
@@ -75,15 +76,12 @@ final class Ballast: @unchecked Sendable {
         try files.syncDirectory(directory)
     }
 
-    /// Bytes that don't compress and don't repeat: the finalizer of SplitMix64 over a counter.
+    /// Bytes that don't compress and don't repeat.
     private static func noise(_ count: Int, at offset: UInt64) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: count)
         bytes.withUnsafeMutableBytes { target in
             for place in stride(from: 0, to: count, by: 8) {
-                var word = (offset &+ UInt64(place)) &* 0x9E37_79B9_7F4A_7C15
-                word = (word ^ word &>> 30) &* 0xBF58_476D_1CE4_E5B9
-                word = (word ^ word &>> 27) &* 0x94D0_49BB_1331_11EB
-                word ^= word &>> 31
+                let word = SplitMix64.mix(offset &+ UInt64(place))
                 withUnsafeBytes(of: word.littleEndian) { source in
                     let end = min(count, place + 8)
                     target[place..<end].copyBytes(from: source[..<(end - place)])

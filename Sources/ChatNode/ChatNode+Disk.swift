@@ -35,6 +35,7 @@ extension ChatNode {
     }
 
     private func isOverDamage(_ command: Command) -> Bool {
+        guard store.tree.hasDamage else { return false }
         // All keys of a partition begin with its slot, in every keyspace.
         let slot = command.slot.rawValue
         func bytes(_ value: UInt16) -> [UInt8] {

@@ -63,11 +63,13 @@ extension Tree {
         if isDamaged { compactor.discard() }
     }
 
+    /// True while a table is in quarantine.
+    package var hasDamage: Bool { state.withLock { !$0.quarantined.isEmpty } }
+
     /// True when a read of a key of `lower ..< upper` may need a table that is in quarantine, in
-    /// whatever keyspace. Cheap while there is none.
+    /// whatever keyspace.
     package func isDamaged(_ lower: [UInt8], _ upper: [UInt8]?) -> Bool {
-        let view = state.withLock { $0.quarantined.isEmpty ? nil : $0.view }
-        guard let view else { return false }
+        let view = state.withLock { $0.view }
         return view.keyspaces.contains { levels in
             levels.levels.joined().contains {
                 $0.health.isBad && $0.metadata.overlaps(lower, upper)
