@@ -128,7 +128,7 @@ struct NodeOpening {
         do {
             let store = try openStore(superblock, formation)
             opened = store
-            try requireNobodyMissing(store)
+            try requireNobodyMissing(store, formation)
             let blobs = try BlobStore.open(
                 fileSystem: seams.fileSystem, directory: directory.blobPath, random: seams.random)
             for damage in blobs.damage { hooks.incident("\(damage)") }
@@ -198,12 +198,18 @@ struct NodeOpening {
         }
     }
 
-    /// A node that is configured to be alone must not act for a group that has others.
-    private func requireNobodyMissing(_ store: ShardStore) throws {
-        if hasPeers { return }
+    /// A node that is configured to be alone must not act for a group that has others. Nor may a
+    /// file leave out a founder that its groups still have, while no map but the files' is known:
+    /// a leader would take it for removed.
+    private func requireNobodyMissing(_ store: ShardStore, _ formation: Formation) throws {
+        if hasPeers, try ChatQueries(store.tree.snapshot()).clusterMap() != nil { return }
+        let named = Set(configuration.cluster?.nodes.map(\.number) ?? [])
+            .union([directory.superblock.number])
+        let founders = Set(formation.founders.map(\.number))
         for shard in shards.all {
             let others = (store.replicator.status(of: shard)?.configuration.members ?? [])
-                .map(ReplicaName.node(of:)).filter { $0 != directory.superblock.number }
+                .map(ReplicaName.node(of:))
+                .filter { !named.contains($0) && (!hasPeers || founders.contains($0)) }
             guard others.isEmpty else {
                 let nodes = Set(others).sorted().map { "\($0)" }.joined(separator: ", ")
                 throw StartFailure(

@@ -271,6 +271,17 @@ struct DamageTests {
         #expect(contents(cluster.disk(2))["magpie/SUPERBLOCK"] == before["magpie/SUPERBLOCK"])
     }
 
+    @Test("A node whose configuration leaves out a founder is refused, and nothing is touched")
+    func configuredWithout() throws {
+        let cluster = try cluster(seed: 29)
+        let before = contents(cluster.disk(2))
+        let failure = cluster.open(2, without: 3)
+        #expect(failure?.contains("with the nodes 3") == true, "\(failure ?? "it started")")
+        #expect(contents(cluster.disk(2))["magpie/SUPERBLOCK"] == before["magpie/SUPERBLOCK"])
+        cluster.kill(2)
+        #expect(cluster.open(2) == nil)
+    }
+
     @Test("A node that is alone refuses, names file and place, and touches nothing")
     func alone() throws {
         let world = SimulatedNode(seed: 27)

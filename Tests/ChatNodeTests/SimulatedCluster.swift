@@ -115,9 +115,14 @@ final class SimulatedCluster {
     }
 
     /// Opens a node whose directory is formed on the caller's thread; why it could not, or nil.
-    func open(_ number: NodeNumber, alone: Bool = false) -> String? {
+    ///
+    /// - Parameter missing: a node that its configuration leaves out.
+    func open(
+        _ number: NodeNumber, alone: Bool = false, without missing: NodeNumber? = nil
+    ) -> String? {
         var configuration = configuration(number)
         if alone { configuration.cluster = nil }
+        configuration.cluster?.nodes.removeAll { $0.number == missing }
         let seams = seams(number)
         let hooks = ChatNode.Hooks(
             ready: {}, failed: { _ in },
