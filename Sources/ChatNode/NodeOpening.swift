@@ -139,6 +139,14 @@ struct NodeOpening {
         }
     }
 
+    private func hasMap(_ store: ShardStore) throws -> Bool {
+        do {
+            return try ChatQueries(store.tree.snapshot()).clusterMap() != nil
+        } catch let error as TreeError {
+            throw ShardStoreError.tree(error)
+        }
+    }
+
     private func openStore(_ superblock: Superblock, _ formation: Formation) throws -> ShardStore {
         var tree = TreeOptions(keyspaces: KeySchema.all)
         tree.sizeForNode(memtableBytes: configuration.memtableBytes)
@@ -202,7 +210,7 @@ struct NodeOpening {
     /// file leave out a founder that its groups still have, while no map but the files' is known:
     /// a leader would take it for removed.
     private func requireNobodyMissing(_ store: ShardStore, _ formation: Formation) throws {
-        if hasPeers, try ChatQueries(store.tree.snapshot()).clusterMap() != nil { return }
+        if hasPeers, try hasMap(store) { return }
         let named = Set(configuration.cluster?.nodes.map(\.number) ?? [])
             .union([directory.superblock.number])
         let founders = Set(formation.founders.map(\.number))

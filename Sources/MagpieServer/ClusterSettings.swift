@@ -5,6 +5,10 @@ import PeerLink
 package struct ClusterSettings: Codable, Equatable, Sendable {
     /// One node of the cluster.
     package struct Node: Codable, Equatable, Sendable {
+        enum CodingKeys: String, CodingKey, CaseIterable {
+            case number, peer, url
+        }
+
         /// Its number, 1…65,535.
         package var number: UInt16
         /// Where it takes other nodes' channels, HOST:PORT.
@@ -22,6 +26,10 @@ package struct ClusterSettings: Codable, Equatable, Sendable {
 
     /// Files for mutual TLS between nodes, in PEM.
     package struct TLS: Codable, Equatable, Sendable {
+        enum CodingKeys: String, CodingKey, CaseIterable {
+            case ca, certificate, key
+        }
+
         /// The cluster's authority.
         package var ca: String
         /// This node's certificate.
@@ -35,6 +43,10 @@ package struct ClusterSettings: Codable, Equatable, Sendable {
             self.certificate = certificate
             self.key = key
         }
+    }
+
+    enum CodingKeys: String, CodingKey, CaseIterable {
+        case name, number, peerListen, nodes, tls
     }
 
     /// Equal on all nodes.

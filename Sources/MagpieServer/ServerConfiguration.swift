@@ -1,8 +1,5 @@
 import ChatModel
 import ChatNode
-import Foundation
-import PeerLink
-import Replication
 
 /// What `magpie serve` is told: from the command line, or a configuration file, flags first.
 package struct ServerConfiguration: Sendable, Equatable {
@@ -52,62 +49,6 @@ package struct ServerConfiguration: Sendable, Equatable {
     package static let diskBudgets = 1_024...1_073_741_824
     /// Rates of the scrub, in megabytes a second.
     package static let scrubs = 0...1_024
-
-    /// The keys of a configuration file, a JSON object; all may be absent.
-    package struct File: Decodable, Sendable {
-        /// As `--data`.
-        package var data: String?
-        /// As `--listen`.
-        package var listen: String?
-        /// As `--public-url`.
-        package var publicUrl: String?
-        /// As `--origin`.
-        package var origins: [String]?
-        /// As `--rate-limits on|off`.
-        package var rateLimits: Bool?
-        /// As `--presence-ttl`.
-        package var presenceTtl: Int?
-        /// As `--memory`.
-        package var memory: Int?
-        /// As `--disk-budget`.
-        package var diskBudget: Int?
-        /// As `--scrub`.
-        package var scrub: Int?
-        /// The cluster; only here.
-        package var cluster: ClusterSettings?
-
-        /// No keys.
-        package init() {}
-
-        /// Reads a file; throws ``ConfigurationError`` that names it.
-        package static func read(_ path: String) throws(ConfigurationError) -> File {
-            guard let bytes = FileManager.default.contents(atPath: path) else {
-                throw ConfigurationError("--config \(path): the file cannot be read")
-            }
-            let file: File
-            do {
-                file = try JSONDecoder().decode(File.self, from: bytes)
-            } catch {
-                throw ConfigurationError("--config \(path): \(error)")
-            }
-            if let seconds = file.presenceTtl, !(1...86_400).contains(seconds) {
-                throw ConfigurationError("--config \(path): presenceTtl: 1 to 86400 seconds")
-            }
-            if let megabytes = file.memory, !(64...1_048_576).contains(megabytes) {
-                throw ConfigurationError("--config \(path): memory: 64 to 1048576 megabytes")
-            }
-            if let megabytes = file.diskBudget, !(ServerConfiguration.diskBudgets ~= megabytes) {
-                throw ConfigurationError("--config \(path): diskBudget: at least 1024 megabytes")
-            }
-            if let megabytes = file.scrub, !(ServerConfiguration.scrubs ~= megabytes) {
-                throw ConfigurationError("--config \(path): scrub: 0 to 1024 megabytes a second")
-            }
-            if let objection = file.cluster?.objection {
-                throw ConfigurationError("--config \(path): \(objection)")
-            }
-            return file
-        }
-    }
 
     /// What the node needs of it.
     var node: NodeConfiguration {

@@ -41,7 +41,7 @@ package struct PeerLinkConfiguration: Sendable {
 }
 
 /// Why the transport can't start; the text is for people.
-package enum PeerLinkError: Error, Equatable, Sendable {
+package enum PeerLinkError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The node's own hello can't be said: number 0, a cluster id that is not 0 or 16 bytes, a
     /// cluster name that is not 1…255 bytes.
     case invalidHello
@@ -49,4 +49,14 @@ package enum PeerLinkError: Error, Equatable, Sendable {
     case tls(String)
     /// The port can't be listened on: which, and why.
     case listen(String)
+
+    /// One line for people.
+    package var description: String {
+        switch self {
+        case .invalidHello: "this node's number, cluster id or cluster name can't be said to others"
+        case .tls(let what): what
+        case .listen(let what):
+            "\(what); stop the program that has it, or choose another peerListen"
+        }
+    }
 }

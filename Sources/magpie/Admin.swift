@@ -30,7 +30,9 @@ struct Admin: AsyncParsableCommand {
 
         /// The node's answer; throws one line when there is none or it refuses.
         func ask(_ path: String, method: String = "GET") async throws -> Data {
-            guard let address = URL(string: url + path) else {
+            guard let address = URL(string: url + path), address.host() != nil,
+                ["http", "https"].contains(address.scheme)
+            else {
                 throw ValidationError("--url \(url): expected http://HOST:PORT")
             }
             guard let answer = await Fetch.get(address, method: method) else {

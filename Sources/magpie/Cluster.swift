@@ -59,7 +59,9 @@ struct Cluster: AsyncParsableCommand {
         do {
             try layout.writeConfigurations()
         } catch {
-            throw CommandFailure("\(data): \(error)")
+            throw CommandFailure(
+                "\(data) cannot be made or written by this user: choose another --data, or change "
+                    + "its owner")
         }
         let stops = StopSignals()
         try processes.start()

@@ -18,9 +18,10 @@ struct Serve: AsyncParsableCommand {
               magpie serve --config magpie.json
 
             A configuration file is a JSON object with the keys data, listen, publicUrl, origins, \
-            rateLimits (true or false), presenceTtl, memory and cluster; options on the command \
-            line win. cluster is an object: name, number (of this node), nodes (a list of number, \
-            peer as HOST:PORT, url), and when wanted peerListen and tls (ca, certificate, key). \
+            rateLimits (true or false), presenceTtl, memory, diskBudget, scrub and cluster; \
+            options on the command line win. cluster is an object: name, number (of this node), \
+            nodes (a list of number, peer as HOST:PORT, url), and when wanted peerListen and tls \
+            (ca, certificate, key). \
             docs/OPERATIONS.md has an example; "magpie cluster" writes such files.
             """)
 

@@ -23,6 +23,8 @@ struct ClientConnectionTests {
         options.isBinary = isBinary
         options.backoffBase = .milliseconds(1)
         options.backoffCap = .milliseconds(5)
+        // Only the script breaks a socket, however slow the machine.
+        options.connectTimeout = .seconds(3600)
         let events = EventLog()
         let connection = ClientConnection(
             addresses: [address], token: "t", options: options, on: group.next(),

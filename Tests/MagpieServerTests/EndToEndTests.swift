@@ -186,23 +186,3 @@ import WireProtocol
         ClientMessageID(high: 0x8000, low: 0x8000_0000_0000_0000 | UInt64(number))
     }
 }
-
-@Suite struct ServerConfigurationTests {
-    @Test(
-        "An address is HOST:PORT, an IPv6 host in brackets",
-        arguments: [
-            ("127.0.0.1:8080", "127.0.0.1", 8080), ("[::1]:0", "::1", 0),
-            ("localhost:65535", "localhost", 65_535),
-        ])
-    func addresses(text: String, host: String, port: Int) throws {
-        let address = try ServerConfiguration.address(text)
-        #expect(address.host == host && address.port == port)
-    }
-
-    @Test(
-        "What is no address is refused with an example",
-        arguments: ["", ":80", "host", "host:", "host:65536", "host:-1", "host:x"])
-    func noAddresses(text: String) {
-        #expect(throws: ConfigurationError.self) { try ServerConfiguration.address(text) }
-    }
-}
