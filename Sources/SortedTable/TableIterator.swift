@@ -9,6 +9,8 @@ package final class TableIterator {
     private var reader: TableReader
     /// Blocks without a put that expires behind this are passed by; nil: none are.
     private let expiryHorizon: UInt64?
+    /// Whether any block of the table may be passed by.
+    private var mayPassBlocks = false
     private var partition = 0
     private var index: TableBlock?
     private var entry = 0
@@ -45,6 +47,7 @@ package final class TableIterator {
             byteCount: Self.bufferStart + capacity + TableBlock.slackBytes, alignment: 16)
         shown = memory.initializeMemory(as: ShownRow.self, to: ShownRow())
         buffer = memory + Self.bufferStart
+        notePassing()
     }
 
     deinit {
@@ -62,6 +65,13 @@ package final class TableIterator {
         shown.pointee.isValid = false
         leavePartition()
         self.reader = reader
+        notePassing()
+    }
+
+    private func notePassing() {
+        let properties = reader.properties
+        mayPassBlocks =
+            expiryHorizon.map { properties.deletes > 0 || properties.minExpiry <= $0 } ?? false
     }
 
     /// Whether it stands on a row; otherwise ``key`` and ``value`` are meaningless.
@@ -239,7 +249,7 @@ package final class TableIterator {
     private func enterBlock() throws(TableError) -> Bool {
         guard let index else { return false }
         if block != nil { return true }
-        if let expiryHorizon, let properties = index.blockProperties(entry),
+        if mayPassBlocks, let expiryHorizon, let properties = index.blockProperties(entry),
             properties.maxExpiry <= expiryHorizon
         {
             return false

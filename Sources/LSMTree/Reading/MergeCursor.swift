@@ -30,6 +30,11 @@ struct MergeCursor: ~Copyable {
     private var count = 0
     private(set) var isForward = true
     private var hasTombstones = false
+    /// True when no range tombstone of any source lies between the current row and `clearEnd`, in
+    /// the direction of the walk: such rows are compared with one key, not with all tombstones.
+    private var isClear = false
+    /// The nearest tombstone's edge; nil: there is none.
+    private var clearEnd: [UInt8]?
     private let sequence: SequenceNumber
 
     /// A cursor without sources.
@@ -93,7 +98,7 @@ struct MergeCursor: ~Copyable {
         if order[0].isTied { try passTies() }
         try step(order[0].source)
         settleFirst()
-        if hasTombstones { try skipHidden() }
+        if hasTombstones, !isInClear { try skipHidden() }
     }
 
     @inline(__always)
@@ -193,6 +198,37 @@ struct MergeCursor: ~Copyable {
     @inline(never)
     private mutating func skipHidden() throws(TableError) {
         while count > 0, try skipOne() {}
+        if count > 0 { noteClear() }
+    }
+
+    /// True for a current row that lies before `clearEnd`.
+    @inline(__always)
+    private var isInClear: Bool {
+        guard isClear, count > 0 else { return false }
+        guard let clearEnd else { return true }
+        let difference = KeyOrder.compare(clearEnd, order[0].row.userKey)
+        // Upper ends are exclusive.
+        return isForward ? difference > 0 : difference <= 0
+    }
+
+    /// Finds out how far the walk has no tombstones to come, from the current row.
+    private mutating func noteClear() {
+        isClear = false
+        clearEnd = nil
+        let key = order[0].row.userKey
+        for place in 0..<sourceCount {
+            guard let set = sources[place].tombstones else { continue }
+            if Self.find(key, in: set, hint: &sources[place].tombstoneHint) != nil { return }
+            let next = sources[place].tombstoneHint
+            if isForward, next < set.fragments.count {
+                let lower = set.fragments[next].lower
+                clearEnd = clearEnd.map { KeyOrder.lesser($0, lower) } ?? lower
+            } else if !isForward, next > 0 {
+                let upper = set.fragments[next - 1].upper
+                clearEnd = clearEnd.map { KeyOrder.less($0, upper) ? upper : $0 } ?? upper
+            }
+        }
+        isClear = true
     }
 
     /// If a range tombstone hides the current row, moves past it; false when the row stands.
