@@ -6,7 +6,7 @@ internal import Synchronization
 struct CacheQueues {
     /// Look-ups that count.
     static let lookupsMax: UInt8 = 3
-    /// A turn of the queues takes two segments at once: one for new blocks, one for those that move.
+    /// A turn of the queues takes two segments: one for new blocks, one for those that move on.
     private static let sparesMax = 3
 
     private struct Queue {
