@@ -75,11 +75,12 @@ final class WorkerStore: @unchecked Sendable {
     private let clock = LinuxClock()
     private let underWay = Atomic<Int>(0)
     private let isBehind = Atomic<Bool>(false)
-    private let isFull = Atomic<Bool>(false)
     /// The last batch applied.
     private let newest = Atomic<UInt64>(0)
     private let waiter = Mutex<Latch?>(nil)
     private var deferred: [UInt64] = []
+    /// The disk was said to be full. Of the thread that submits.
+    private var isToldFull = false
 
     /// Opens the store. A batch is made of its number by `makeBatch`; 0 is a batch of nothing.
     init(
@@ -169,17 +170,21 @@ final class WorkerStore: @unchecked Sendable {
             waiter.withLock { $0 = latch }
             // Looked at again after the latch is there: what comes later opens it.
             if isTrue() { return }
-            latch.wait()
+            while !latch.wait(.milliseconds(20)) { tellIfFull() }
         }
     }
 
+    /// Says once that tree or log wait for room: only the other side can make some.
+    private func tellIfFull() {
+        if isToldFull { return }
+        isToldFull =
+            store.tree.statistics.isOutOfSpace || store.replicator.logSpace.isOutOfSpace
+        if isToldFull { reporter.say(.full) }
+    }
+
     private func waitWhileBehind() {
-        var isTold = false
         while isBehind.load(ordering: .acquiring) {
-            if !isTold, isFull.load(ordering: .acquiring) {
-                isTold = true
-                reporter.say(.full)
-            }
+            tellIfFull()
             applyLane.submit { [weak self] in self?.lookAtTree() }
             _ = Latch().wait(.milliseconds(1))
         }
@@ -256,7 +261,6 @@ final class WorkerStore: @unchecked Sendable {
     private func lookAtTree() {
         store.cutIfNeeded(nowMs: clock.monotonicNanoseconds() / 1_000_000)
         isBehind.store(store.isBehind, ordering: .releasing)
-        isFull.store(store.tree.statistics.isOutOfSpace, ordering: .releasing)
         // Numbers are the time by which rows expire.
         store.tree.expiryHorizon = newest.load(ordering: .relaxed)
     }
