@@ -118,6 +118,8 @@
                     "--write_buffer_size=\(budget.writeBufferBytes / 2)",
                     "--cache_size=\(budget.blockCacheBytes)", "--verify_checksum=1", "--threads=1",
                     "--histogram=1", "--seek_nexts=50", "--seed=\(seed)",
+                    // As RocksDB's own default is, and not that of db_bench.
+                    "--enable_pipelined_write=false",
                 ], log: log)
             guard Pause.until(36_000, { !process.isRunning }) else {
                 throw EngineError("db_bench does not end")

@@ -15,6 +15,8 @@
         private let cache: OpaquePointer
         private let filter: OpaquePointer
         private let directory: String
+        /// Of the one thread that puts.
+        private let batch: OpaquePointer
 
         init(_ setup: EngineSetup) throws {
             directory = setup.directory
@@ -34,6 +36,7 @@
             leveldb_writeoptions_set_sync(syncWrites, 1)
             reads = try Self.orThrow(leveldb_readoptions_create())
             leveldb_readoptions_set_verify_checksums(reads, 1)
+            batch = try Self.orThrow(leveldb_writebatch_create())
             database = try Self.open(directory, options)
         }
 
@@ -52,9 +55,10 @@
         }
 
         func put(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws {
+            leveldb_writebatch_clear(batch)
+            leveldb_writebatch_put(batch, key.chars, key.count, value.chars, value.count)
             try checked("leveldb", free: { leveldb_free($0) }) {
-                leveldb_put(
-                    database, asyncWrites, key.chars, key.count, value.chars, value.count, $0)
+                leveldb_write(database, asyncWrites, batch, $0)
             }
         }
 
@@ -166,6 +170,7 @@
             leveldb_writeoptions_destroy(asyncWrites)
             leveldb_writeoptions_destroy(syncWrites)
             leveldb_readoptions_destroy(reads)
+            leveldb_writebatch_destroy(batch)
             leveldb_options_destroy(options)
             leveldb_cache_destroy(cache)
             leveldb_filterpolicy_destroy(filter)
