@@ -58,8 +58,8 @@ func tests(
 
 /// The web client's files, built into the program.
 let webClient = [
-    "api.js", "app.js", "dom.js", "icon.svg", "index.html", "list.js", "pane.js", "socket.js",
-    "store.js", "style.css",
+    "api.js", "app.js", "dom.js", "icon.svg", "index.html", "list.js", "pane.js", "search.js",
+    "socket.js", "store.js", "style.css",
 ]
 
 /// Engines to compare with, linked into the benchmarks only where their headers are installed.
@@ -132,8 +132,8 @@ let package = Package(
             "ChatNode",
             [
                 "Bytes", "Platform", "RaftCore", "ChatModel", "Secrets", "RecordLog",
-                "SortedTable", "BlobStore", "LSMTree", "Replication", "Presence", "FanOut",
-                "ShardStore", "ChatEngine", "Session",
+                "SortedTable", "BlobStore", "LSMTree", "Replication", "SearchIndex", "Presence",
+                "FanOut", "ShardStore", "ChatEngine", "Session",
             ]),
         library(
             "Gateway",
@@ -166,7 +166,8 @@ let package = Package(
             "MagpieDump",
             [
                 "Bytes", "Platform", "ChatModel", "ChatEngine", "RaftCore", "RecordLog",
-                "SortedTable", "LSMTree", "Replication", "ShardStore", argumentParser,
+                "SortedTable", "LSMTree", "Replication", "SearchIndex", "ShardStore",
+                argumentParser,
             ], path: "Tools/MagpieDump"),
         tool(
             "MagpieLoad",
@@ -188,8 +189,9 @@ let package = Package(
             "MagpieBench",
             [
                 "Bytes", "Platform", "ChatModel", "ChatEngine", "RaftCore", "RecordLog",
-                "SortedTable", "LSMTree", "Replication", "ShardStore", "WireProtocol",
-                "WebSocketCodec", "MagpieClient", argumentParser, histogram, nioCore, nioPosix,
+                "SortedTable", "LSMTree", "Replication", "SearchIndex", "ShardStore",
+                "WireProtocol", "WebSocketCodec", "MagpieClient", argumentParser, histogram,
+                nioCore, nioPosix,
             ] + peers.map { .byName(name: $0) }, path: "Benchmarks/MagpieBench"),
 
         // Tests
@@ -203,7 +205,7 @@ let package = Package(
             "Fuzz",
             [
                 "Bytes", "Platform", "RaftCore", "RecordLog", "SortedTable", "LSMTree",
-                "Replication", "ShardStore",
+                "Replication", "SearchIndex", "ShardStore",
             ], path: "Tests/Fuzz"),
         tests(
             "Simulation",
@@ -247,7 +249,7 @@ let package = Package(
             "ChatNode",
             [
                 "Bytes", "Platform", "RaftCore", "ChatModel", "ChatEngine", "Secrets", "FanOut",
-                "LSMTree", "Replication", "Session", "ShardStore", "Simulation",
+                "LSMTree", "Replication", "SearchIndex", "Session", "ShardStore", "Simulation",
             ], copies: ["Golden"]),
         tests(
             "Gateway",
@@ -259,7 +261,7 @@ let package = Package(
             "MagpieDump",
             [
                 "Bytes", "Platform", "ChatModel", "ChatEngine", "RaftCore", "RecordLog",
-                "SortedTable", "LSMTree", "Replication", "ShardStore", "Simulation",
+                "SortedTable", "LSMTree", "Replication", "SearchIndex", "ShardStore", "Simulation",
             ]),
         tests(
             "MagpieClient",
@@ -268,7 +270,9 @@ let package = Package(
                 nioPosix, nioHTTP1,
             ]),
         tests("MagpieTorture", ["Bytes", "LSMTree"]),
-        tests("MagpieBench", ["Bytes", "ChatModel", "WireProtocol", nioCore, nioEmbedded]),
+        tests(
+            "MagpieBench",
+            ["Bytes", "ChatModel", "SearchIndex", "WireProtocol", nioCore, nioEmbedded]),
         tests(
             "MagpieServer",
             [

@@ -15,7 +15,8 @@ struct MagpieBench: ParsableCommand {
             """,
         version: "magpie-bench \(Versions.bench)",
         subcommands: [
-            StorageCommand.self, ReplicationCommand.self, DiskProbeCommand.self, VictimCommand.self,
+            StorageCommand.self, ReplicationCommand.self, SearchCommand.self,
+            DiskProbeCommand.self, VictimCommand.self, SearchDriverCommand.self,
         ])
 }
 

@@ -33,6 +33,9 @@ struct Progress {
         return elapsed / past * weights.dropFirst(done).reduce(0, +)
     }
 
+    /// Steps before `count` are over, whether they came or not.
+    mutating func skip(to count: Int) { done = count }
+
     /// Something between rows.
     func note(_ what: String) { show("[\(done)/\(weights.count)] \(what)") }
 

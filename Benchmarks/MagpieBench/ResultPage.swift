@@ -3,21 +3,34 @@ import Foundation
 /// The results as one HTML page that needs nothing else: plots, then the tables of the text form.
 /// Light and dark as the reader's system is.
 struct ResultPage {
-    let table: ResultTable
+    /// A plot with what must be known to read it.
+    struct Plot {
+        let title: String
+        let note: String
+        /// Nothing: there is no plot.
+        let svg: String
+    }
+
+    let title: String
+    let heading: String
+    let summary: String
     let command: [String]
+    let plots: [Plot]
+    let sections: [ResultTable.Section]
+    let setting: [String]
 
     /// The page.
     var text: String {
-        let plots = ResultPlots(table: table)
-        var body = "<h1>Storage beside RocksDB and LevelDB</h1>\n"
+        var body = "<h1>\(Self.escaped(heading))</h1>\n"
         body += "<p class=\"lead\">\(Self.escaped(summary))</p>\n"
         body += "<p><code>\(Self.escaped(command.joined(separator: " ")))</code></p>\n"
-        body += section("Against the best peer", Self.barsNote, plots.ratios)
-        body += section("Processor time against the thriftiest peer", Self.cpuNote, plots.costs)
-        body += section("Latency", Self.latencyNote, plots.latencies)
-        for section in table.sections { body += html(section) }
+        for plot in plots where !plot.svg.isEmpty {
+            body += "<h2>\(Self.escaped(plot.title))</h2>\n"
+            body += "<p>\(Self.escaped(plot.note))</p>\n\(plot.svg)\n"
+        }
+        for section in sections { body += html(section) }
         body += "<h2>Setting</h2>\n<ul>\n"
-        body += table.setting.map { "<li>\(Self.escaped($0))</li>\n" }.joined()
+        body += setting.map { "<li>\(Self.escaped($0))</li>\n" }.joined()
         body += "</ul>\n"
         return """
             <!doctype html>
@@ -25,7 +38,7 @@ struct ResultPage {
             <head>
             <meta charset="utf-8">
             <meta name="viewport" content="width=device-width, initial-scale=1">
-            <title>Magpie: storage benchmark</title>
+            <title>\(Self.escaped(title))</title>
             <style>
             \(Self.style)
             </style>
@@ -37,35 +50,6 @@ struct ResultPage {
             </html>
 
             """
-    }
-
-    private static let barsNote = """
-        Medians; a bar to the right of 1 is a win, to the left a loss. The diamond is the row's \
-        goal. Logarithmic. Rows whose unit is better when smaller are turned round.
-        """
-    private static let cpuNote = """
-        Processor seconds for an operation, the thriftiest peer's over Magpie's: to the right of 1 \
-        Magpie uses less.
-        """
-    private static let latencyNote = """
-        From p50 over p99 (thick) to p99.9 and the maximum (thin), in microseconds, logarithmic. \
-        Rows at a fixed rate count from the intended start.
-        """
-
-    /// How many rows were won, lost, and how many goals reached.
-    private var summary: String {
-        let verdicts = GoalResults(results: table.results)
-        let ratios = table.measured.compactMap { verdicts.advantage($0) }
-        let judged = verdicts.all.compactMap(\.isReached)
-        return
-            "\(ratios.count { $0 >= 1 }) rows won and \(ratios.count { $0 < 1 }) lost against the "
-            + "best peer; \(judged.count { $0 }) of \(judged.count) goals reached. Only ratios "
-            + "inside one run mean something."
-    }
-
-    private func section(_ title: String, _ note: String, _ plot: String) -> String {
-        if plot.isEmpty { return "" }
-        return "<h2>\(Self.escaped(title))</h2>\n<p>\(Self.escaped(note))</p>\n\(plot)\n"
     }
 
     private func html(_ section: ResultTable.Section) -> String {

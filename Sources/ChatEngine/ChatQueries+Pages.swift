@@ -11,7 +11,7 @@ extension ChatQueries {
         limit: Int? = nil
     ) throws -> PageView? {
         guard let (head, member) = try place(of: asker, in: conversation) else { return nil }
-        let readable = Readable(first: member.floor, last: member.left?.seq ?? head.seq)
+        let readable = Readable(head, member)
         let span = readable.span(anchor, UInt64(clamp(limit)))
         let entries: [Entry]
         if let tails, let span, span.upperBound == head.seq, span.count <= TailCache.tailMax {
@@ -67,9 +67,15 @@ extension ChatQueries {
 }
 
 /// The seqs an asker may read, and which of them a page holds.
-private struct Readable {
+struct Readable {
     let first: EntrySequence
     let last: EntrySequence
+
+    /// What one who is or was a member may read.
+    init(_ head: HeadRow, _ member: MemberRow) {
+        first = member.floor
+        last = member.left?.seq ?? head.seq
+    }
 
     /// The page's seqs; nil when it is empty.
     func span(_ anchor: PageAnchor, _ count: UInt64) -> ClosedRange<EntrySequence>? {

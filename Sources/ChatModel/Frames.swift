@@ -22,6 +22,7 @@ package enum ClientFrameBody: Equatable, Sendable {
     case mark([MarkRequest])
     case typing(ConversationID)
     case pull(ConversationID, PageAnchor, limit: Int?)
+    case search(SearchQuery)
     case watch(conversations: [ConversationID], users: [UserID])
     case unwatch(conversations: [ConversationID], users: [UserID])
     case activity(isActive: Bool)
@@ -103,6 +104,7 @@ package enum ServerFrame: Equatable, Sendable {
     case typing(ConversationID, UserID)
     case presence(PresenceView)
     case page(PageView)
+    case results(SearchView)
     case pong(serverTimeMs: Milliseconds, feed: FeedPosition)
     case done
     case error(ServiceError)

@@ -89,6 +89,7 @@ final class ApplyLoop: @unchecked Sendable {
     let shards: ShardMap
     let leadership: Leadership
     let tails: TailCache
+    let touches: SearchTouches
     /// How long a sign of life counts.
     let leaseMs: Milliseconds
     private var engines: [ChatEngine]
@@ -121,7 +122,8 @@ final class ApplyLoop: @unchecked Sendable {
 
     init(
         store: ShardStore, shards: ShardMap, leadership: Leadership, tails: TailCache,
-        node: NodeNumber, limits: Limits, clock: any Clock, meters: NodeMeters, outlets: Outlets
+        touches: SearchTouches, node: NodeNumber, limits: Limits, clock: any Clock,
+        meters: NodeMeters, outlets: Outlets
     ) {
         self.store = store
         self.clock = clock
@@ -130,6 +132,7 @@ final class ApplyLoop: @unchecked Sendable {
         self.shards = shards
         self.leadership = leadership
         self.tails = tails
+        self.touches = touches
         leaseMs = limits.presenceMs
         nextLease = UInt64(node) << 48 + 1
         engines = shards.all.map { ChatEngine(shard: UInt16($0), limits: limits) }
@@ -172,6 +175,7 @@ final class ApplyLoop: @unchecked Sendable {
             }
         }
         hub.flush()
+        touches.flush()
         if !presenceNotes.isEmpty {
             outlets.tellPresence(presenceNotes)
             presenceNotes.removeAll(keepingCapacity: true)
@@ -204,7 +208,7 @@ final class ApplyLoop: @unchecked Sendable {
             if let position = store.position(of: decided.shard) { marks.note(position) }
         }
         outlets.applied(applied.keys.sorted().map { ($0, applied[$0] ?? 0) })
-        store.cutIfNeeded(nowMs: Self.moment(clock).nowMs)
+        if store.cutIfNeeded(nowMs: Self.moment(clock).nowMs) { touches.noteCut() }
         meters.note(pressure: store.pressure)
     }
 
@@ -224,6 +228,7 @@ final class ApplyLoop: @unchecked Sendable {
                 shard: shard, index: entry.index, term: entry.term, payloadBytes: 0, .init(),
                 configuration: entry.kind == .configuration
                     ? Configuration.decode(entry.payload) : nil)
+            touches.note(shard, upTo: entry.index, [])
             return
         }
         #if PlantedBugs
@@ -245,6 +250,7 @@ final class ApplyLoop: @unchecked Sendable {
         lastStamps[place] = outcome.stampMs
         meters.applied(commands: batch.commands.count)
         try advanceTails(outcome.events, from: before)
+        touches.note(shard, upTo: entry.index, outcome.events)
         for waiters in decided.waiters {
             for (number, answer) in waiters.answers.enumerated() {
                 let place = waiters.offset + number
@@ -314,6 +320,7 @@ final class ApplyLoop: @unchecked Sendable {
         if store.install(position, ingest, done: { installed(position) }) {
             engines[Int(position.shard)].forgetCaches()
             held[position.shard] = []
+            touches.noteCut()
             // What was erased since is not among the new rows, but still among the old.
             noteErasure()
         } else {
@@ -326,6 +333,7 @@ final class ApplyLoop: @unchecked Sendable {
     private func resume(_ shard: GroupID) {
         let waiting = held.removeValue(forKey: shard) ?? []
         if shard == ShardMap.meta { outlets.readMap() }
+        touches.noteInstalled(shard, upTo: store.position(of: shard)?.index ?? 0)
         if !waiting.isEmpty { apply(waiting) }
     }
 
@@ -370,7 +378,7 @@ final class ApplyLoop: @unchecked Sendable {
             presence.acknowledge(rows.filter { !own.contains($0) })
         }
         if !own.isEmpty { outlets.writeLastSeen(own) }
-        store.cutIfNeeded(nowMs: moment.nowMs)
+        if store.cutIfNeeded(nowMs: moment.nowMs) { touches.noteCut() }
         compactErased(moment.nowMs)
         // While new commands are refused nothing is applied: only here it is seen that it is over.
         meters.note(pressure: store.pressure)
@@ -412,6 +420,7 @@ final class ApplyLoop: @unchecked Sendable {
         // The last one may not be in tables yet: it gets another round.
         erasedSinceMs = lastErasedMs.flatMap { $0 + NodeLimits.erasedSettleMs > nowMs ? $0 : nil }
         store.tree.requestCompaction(.entries)
+        touches.noteErasing()
     }
 
     static func moment(_ clock: any Clock) -> PresenceMoment {

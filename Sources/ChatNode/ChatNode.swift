@@ -21,6 +21,7 @@ import Synchronization
 ///                                  │  └── decided ──▶ apply ── events ──▶ event loops
 ///                                  └──── completions ────┘  └── dirty marks ──▶ feeds
 ///     callers ── questions ──▶ consensus (is this up to date?) ──▶ read lanes
+///     apply ── what entries touched ──▶ search (the index) ◀── what is there? ── searches
 ///     passwords ──▶ hash lanes
 ///
 /// Every node of a cluster of three holds a replica of every shard, so every node answers from its
@@ -53,6 +54,7 @@ package final class ChatNode: NodePort {
     let readers: LanePool
     let hashers: LanePool
     let blobLanes: LanePool
+    let searchers: LanePool
     let answerLane: any Lane
     let apply: InputBox<ApplyLoop.Input>
     /// Bytes of commands that wait for the consensus lane.
@@ -67,6 +69,10 @@ package final class ChatNode: NodePort {
     let tails = TailCache()
     let reports: SharedReports
     let disk: DiskWatch
+    /// What the apply lane tells the search index.
+    let touches: SearchTouches
+    let searchFigures = SearchFigures()
+    let indexer: SearchIndexer
     private let snapshots = Mutex<(source: SnapshotSource, fetcher: SnapshotFetcher)?>(nil)
     /// Ends the node's work for good: it takes nothing more, and the process is told to end.
     let fail: @Sendable (NodeFailure) -> Void
@@ -138,12 +144,14 @@ package final class ChatNode: NodePort {
             let wasStopping = meters.isStopping.exchange(true, ordering: .relaxed)
             if !wasStopping { hooks.failed(failure) }
         }
+        touches = SearchTouches(shards: shards.all.count)
         do {
             let opening = NodeOpening(
                 directory: directory, configuration: configuration, seams: seams, shards: shards,
                 consensusBox: consensusBox, apply: apply, hooks: hooks, fail: fail)
             (store, blobs, cluster) = try opening.open()
-            disk = try opening.watch(store, blobs)
+            disk = try opening.watch(store, blobs, searchFigures)
+            indexer = opening.indexer(store, touches, searchFigures, disk)
         } catch {
             directory.release()
             throw error
@@ -182,10 +190,12 @@ package final class ChatNode: NodePort {
             scheduler: seams.scheduler)
         blobLanes = LanePool(
             name: "blob", count: 2, limit: NodeLimits.blobJobsMax, scheduler: seams.scheduler)
+        searchers = LanePool(
+            name: "search-read", count: configuration.readLanes, limit: NodeLimits.searchesMax,
+            scheduler: seams.scheduler)
         facts = NodeFacts(
             id: UserID(bytes: directory.superblock.node)?.description ?? "",
-            epoch: formation.epoch,
-            limits: limits, publicURL: configuration.publicURL)
+            epoch: formation.epoch, limits: limits, publicURL: configuration.publicURL)
         try start(hooks)
     }
 
@@ -196,12 +206,13 @@ package final class ChatNode: NodePort {
         feeds.withLock { $0 = worker }
         startSnapshots()
         let loop = ApplyLoop(
-            store: store, shards: shards, leadership: leadership, tails: tails, node: cluster.node,
-            limits: configuration.limits, clock: seams.clock, meters: meters,
-            outlets: outlets(worker))
+            store: store, shards: shards, leadership: leadership, tails: tails,
+            touches: touches, node: cluster.node, limits: configuration.limits, clock: seams.clock,
+            meters: meters, outlets: outlets(worker))
         let consensus = ConsensusLoop(
             replicator: store.replicator, clock: seams.clock, shards: shards, cluster: cluster,
             outlets: consensusOutlets(hooks, worker))
+        indexer.start()
         apply.open { loop.take($0) }
         consensusBox.open { consensus.take($0) }
         readMap()
@@ -453,6 +464,7 @@ package final class ChatNode: NodePort {
         fetcher?.stop()
         hashers.stop()
         readers.stop()
+        searchers.stop()
         blobLanes.stop()
         consensusBox.putCompletion(.stop)
         consensusBox.close()
@@ -460,6 +472,7 @@ package final class ChatNode: NodePort {
         apply.close()
         lanes.apply.stop()
         lanes.answers.stop()
+        indexer.stop()
         store.close()
         feeds.withLock { $0 = nil }
         snapshots.withLock { $0 = nil }

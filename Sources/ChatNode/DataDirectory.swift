@@ -19,6 +19,7 @@ package struct StartFailure: Error, Sendable, CustomStringConvertible {
 /// DIR/log/         the replicated log
 /// DIR/tree/        the sorted tables
 /// DIR/blobs/       media volumes
+/// DIR/search/      the search index, a directory for each shard
 /// DIR/ballast      room to give up when the disk is full
 /// ```
 final class DataDirectory: Sendable {
@@ -62,6 +63,7 @@ final class DataDirectory: Sendable {
     }
 
     var blobPath: String { path + "/blobs" }
+    var searchPath: String { path + "/search" }
 
     func release() { lock.release() }
 

@@ -12,7 +12,7 @@ package struct DiskReport: Equatable, Sendable {
     package var room = DiskRoom.ample
     /// Bytes that the node may still take: of the volume, and of its budget.
     package var freeBytes: UInt64 = 0
-    /// Bytes that the node has taken: tables, log, media, ballast.
+    /// Bytes that the node has taken: tables, log, media, search index, ballast.
     package var usedBytes: UInt64 = 0
     /// Bytes of ballast that are written.
     package var ballastBytes: UInt64 = 0
@@ -37,6 +37,7 @@ final class DiskWatch: @unchecked Sendable {
     private let budget: UInt64?
     private let store: ShardStore
     private let blobs: BlobStore
+    private let search: SearchFigures
     private let notice: @Sendable (String) -> Void
     private var policy: DiskPolicy
     private let ballast: Ballast
@@ -48,7 +49,8 @@ final class DiskWatch: @unchecked Sendable {
 
     init(
         _ files: any FileSystem, _ directory: String, budget: UInt64?, policy: DiskPolicy,
-        store: ShardStore, blobs: BlobStore, notice: @escaping @Sendable (String) -> Void
+        store: ShardStore, blobs: BlobStore, search: SearchFigures,
+        notice: @escaping @Sendable (String) -> Void
     ) throws(DiskError) {
         self.files = files
         self.directory = directory
@@ -56,6 +58,7 @@ final class DiskWatch: @unchecked Sendable {
         self.policy = policy
         self.store = store
         self.blobs = blobs
+        self.search = search
         self.notice = notice
         ballast = try Ballast(files, directory, size: policy.ballastBytes)
     }
@@ -116,7 +119,7 @@ final class DiskWatch: @unchecked Sendable {
         report.ballastBytes = ballast.bytes
         report.usedBytes =
             statistics.tableBytes + statistics.obsolete.bytes + log.space.bytes
-            + blobs.bytes + ballast.bytes
+            + blobs.bytes + search.get().bytes + ballast.bytes
         report.freeBytes = try files.freeBytes(directory)
         if let budget {
             let left = budget > report.usedBytes ? budget - report.usedBytes : 0

@@ -29,6 +29,8 @@ package struct NodeConfiguration: Sendable {
     package var cluster: ClusterConfiguration?
     /// Shards beside the meta shard; fixed when the directory is made.
     package var dataShards: UInt32 = 16
+    /// Changes that a shard's search index holds in memory before it makes them durable.
+    var searchTailEventsMax = 2_048
     /// The clockwork of consensus: heartbeats every two ticks, elections after 12 to 24 without.
     package var tick = Duration.milliseconds(50)
 
@@ -127,4 +129,33 @@ enum NodeLimits {
     static let presenceUsersMax = 512
     /// When an overloaded node wants to be asked again.
     static let retryMs: Milliseconds = 500
+    /// Searches that wait for the indexer or for a search lane.
+    static let searchesMax = 1_024
+    /// Items of touched entries that wait for the indexer.
+    static let searchTouchesMax = 65_536
+    /// The indexer looks so long after the first entry that touched something, unless it is asked.
+    static let searchDelay = Duration.milliseconds(100)
+    /// Changes that a shard's index holds in memory while it cannot make them durable; above it the
+    /// index is made anew.
+    static let searchHeldEventsMax = 8_192
+    /// So many changes are prepared for searches once and for all; fewer again with what follows.
+    static let searchStageEvents = 128
+    /// Bytes of those changes.
+    static let searchTailBytesMax = 32 << 20
+    /// Rows that the indexer looks at in one turn.
+    static let searchTurnRows = 1_024
+    /// Rows that it looks at before it answers one who asks; what is left is said to be missing.
+    static let searchCatchUpRows = 8_192
+    /// Rows that a rebuild of an index reads in one turn.
+    static let searchScanRows = 512
+    /// The least that a rebuild rests between two turns: 1 ms.
+    static let searchRestNs: UInt64 = 1_000_000
+    /// From an error of an index to the next try.
+    static let searchPauseNsMin: UInt64 = 1_000_000_000
+    /// And at most.
+    static let searchPauseNsMax: UInt64 = 300_000_000_000
+    /// Postings and documents that one search may look at.
+    static let searchWorkMax = 20_000_000
+    /// How long one search may look for more.
+    static let searchNsMax: UInt64 = 2_000_000_000
 }

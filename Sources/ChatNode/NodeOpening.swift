@@ -73,16 +73,28 @@ struct NodeOpening {
     }
 
     /// What looks after the disk of a store that is open; a failure closes it.
-    func watch(_ store: ShardStore, _ blobs: BlobStore) throws -> DiskWatch {
+    func watch(
+        _ store: ShardStore, _ blobs: BlobStore, _ search: SearchFigures
+    ) throws -> DiskWatch {
         do {
             return try DiskWatch(
                 seams.fileSystem, directory.path, budget: configuration.diskBudget,
                 policy: configuration.diskPolicy, store: store, blobs: blobs,
-                notice: hooks.incident)
+                search: search, notice: hooks.incident)
         } catch {
             store.close()
             throw StartFailure("\(error)")
         }
+    }
+
+    /// What keeps the search index of a store that is open.
+    func indexer(
+        _ store: ShardStore, _ touches: SearchTouches, _ figures: SearchFigures, _ disk: DiskWatch
+    ) -> SearchIndexer {
+        SearchIndexer(
+            store: store, shards: shards, directory: directory.searchPath, seams: seams,
+            tailEventsMax: configuration.searchTailEventsMax, touches: touches, figures: figures,
+            hasRoom: { disk.room == .ample }, notice: hooks.incident)
     }
 
     private var hasPeers: Bool { configuration.cluster.map { $0.nodes.count > 1 } ?? false }

@@ -88,6 +88,14 @@ package struct APIClient: Sendable {
         return try HTTPAnswerDecoder.page(bytes, encoding)
     }
 
+    /// Messages that are as asked, and where the media in them can be read.
+    package func search(
+        _ query: SearchQuery, token: String
+    ) async throws -> (results: SearchView, mediaURLs: [MediaURL]) {
+        let bytes = try await call("GET", HTTPBodyEncoder.searchPath(query), token: token)
+        return try HTTPAnswerDecoder.results(bytes, encoding)
+    }
+
     /// Sends a message over HTTP.
     package func send(
         _ body: SendBody, to conversation: ConversationID, token: String

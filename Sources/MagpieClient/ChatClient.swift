@@ -140,6 +140,23 @@ public final class ChatClient: Sendable {
         }
     }
 
+    /// Messages that have these words, newest first or by relevance. Words, `"phrases"`, `-not`,
+    /// `OR`, `from:`, `in:`, `before:`, `after:`, `on:` and `has:` mean what the protocol says; no
+    /// text is an error. `cursor` is an earlier part's; `limit` is 1…100.
+    public func search(
+        _ text: String, in conversation: String? = nil, byRelevance: Bool = false,
+        cursor: String? = nil, limit: Int = 20
+    ) async throws(ChatError) -> ChatSearchResults {
+        var query = SearchQuery(
+            text: text, sort: byRelevance ? .relevance : .newest, limit: limit, cursor: cursor)
+        if let conversation { query.conversation = try id(conversation, "conversation") }
+        do {
+            return ChatSearchResults(try await api.search(query, token: token).results)
+        } catch {
+            throw ChatError(error)
+        }
+    }
+
     // MARK: Messages
 
     /// Sends a message; returns its position once it stands.

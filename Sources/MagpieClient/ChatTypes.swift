@@ -50,6 +50,43 @@ public struct ChatMessage: Equatable, Sendable {
     }
 }
 
+/// A message that a search found.
+public struct ChatSearchHit: Equatable, Sendable {
+    /// The message as it is now.
+    public let message: ChatMessage
+    /// What stands around the words that were found.
+    public let snippet: String
+    /// Those words in `snippet`, in UTF-16 units.
+    public let highlights: [Range<Int>]
+
+    /// Nil for an entry that is no message.
+    init?(_ hit: SearchHitView) {
+        guard let message = ChatMessage(hit.entry) else { return nil }
+        self.message = message
+        snippet = hit.snippet
+        highlights = hit.highlights.map { $0.start..<$0.start + $0.length }
+    }
+}
+
+/// A part of what a search found.
+public struct ChatSearchResults: Equatable, Sendable {
+    /// In the order asked for.
+    public let hits: [ChatSearchHit]
+    /// Where the next part begins; nil at the end.
+    public let cursor: String?
+    /// There are at least so many hits.
+    public let atLeast: Int
+    /// False: hits may be missing, since the search took too long or the index is being built.
+    public let isComplete: Bool
+
+    init(_ view: SearchView) {
+        hits = view.hits.compactMap { ChatSearchHit($0) }
+        cursor = view.cursor
+        atLeast = view.atLeast
+        isComplete = !view.isPartial && !view.isIndexing
+    }
+}
+
 /// What a client hears.
 public enum ChatEvent: Equatable, Sendable {
     /// The client is connected; it stays so, or comes back by itself.

@@ -92,6 +92,15 @@ package final class ClientConnection: @unchecked Sendable {
         return page
     }
 
+    /// Messages that are as asked. Fails with `unavailable` when the connection is lost meanwhile.
+    package func search(_ query: SearchQuery) async throws -> SearchView {
+        let frame = try await ask(.search(query)).get()
+        guard case .results(let results) = frame else {
+            throw ServiceError(.internal, "a search was answered by something else")
+        }
+        return results
+    }
+
     /// A frame that wants an answer other than `sent`.
     package func ask(_ body: ClientFrameBody) -> EventLoopFuture<ServerFrame> {
         let promise = loop.makePromise(of: ServerFrame.self)

@@ -82,6 +82,7 @@ final class NodeHost: GatewayHost {
             "entriesApplied":"\(node.meters.entries.load(ordering: .relaxed))",\
             "memtableBytes":\(report.memtableBytes),"levels":[\(levels.joined(separator: ","))],\
             \(StorageStatus.json(report)),\
+            "search":{\(SearchStatus.json(node.searchReport()))},\
             "clusterNode":\(node.clusterNode),"groupsLed":\(node.groupsLed),\
             "nodes":\(ClusterStatus.list(node.nodeReports())),\
             "shards":\(ClusterStatus.list(node.shardReports()))}
@@ -117,6 +118,7 @@ final class NodeHost: GatewayHost {
             "table_bytes", "gauge", "Bytes in sorted tables.",
             report.levels.reduce(0) { $0 + $1.bytes })
         text += StorageStatus.metrics(report)
+        text += SearchStatus.metrics(node.searchReport())
         if let figures = gateway.withLock({ $0 })?.figures {
             add("frames_received_total", "counter", "WebSocket frames in.", figures.framesReceived)
             add("frames_sent_total", "counter", "WebSocket frames out.", figures.framesSent)

@@ -29,7 +29,7 @@ enum StorageStatus {
 
     /// Lines of the Prometheus format.
     static func metrics(_ report: StorageReport) -> String {
-        var lines = Lines()
+        var lines = MetricLines()
         let disk = report.disk
         lines.add("disk_free_bytes", "Bytes that the node may still take.", disk.freeBytes)
         lines.add("disk_used_bytes", "Bytes of tables, log, media and ballast.", disk.usedBytes)
@@ -59,7 +59,7 @@ enum StorageStatus {
         }
     }
 
-    private static func addScrub(_ report: StorageReport, to lines: inout Lines) {
+    private static func addScrub(_ report: StorageReport, to lines: inout MetricLines) {
         let scrub = report.scrub
         let last = scrub.lastRound
         lines.add("scrub_rounds", "Rounds of the scrub since the start.", scrub.rounds)
@@ -76,7 +76,7 @@ enum StorageStatus {
             UInt64(report.quarantined.count))
     }
 
-    private static func addGarbage(_ garbage: TreeGarbage, to lines: inout Lines) {
+    private static func addGarbage(_ garbage: TreeGarbage, to lines: inout MetricLines) {
         lines.add(
             "tables_obsolete_bytes", "Bytes of replaced tables that readers still hold.",
             garbage.obsolete.bytes)
@@ -94,26 +94,6 @@ enum StorageStatus {
                         #"keyspace="\#(keyspace.name)",level="\#(number)",reason="\#(reason)""#)
                 }
             }
-        }
-    }
-
-    /// Gauges under their names.
-    private struct Lines {
-        private(set) var text = ""
-        private var name = ""
-
-        mutating func start(_ name: String, _ help: String) {
-            self.name = name
-            text += "# HELP magpie_\(name) \(help)\n# TYPE magpie_\(name) gauge\n"
-        }
-
-        mutating func add(_ value: UInt64, _ labels: String) {
-            text += "magpie_\(name){\(labels)} \(value)\n"
-        }
-
-        mutating func add(_ name: String, _ help: String, _ value: UInt64) {
-            start(name, help)
-            text += "magpie_\(name) \(value)\n"
         }
     }
 }

@@ -25,6 +25,7 @@ enum WebClient {
         ("dom.js", PackageResources.dom_js),
         ("list.js", PackageResources.list_js),
         ("pane.js", PackageResources.pane_js),
+        ("search.js", PackageResources.search_js),
         ("socket.js", PackageResources.socket_js),
         ("store.js", PackageResources.store_js),
     ]

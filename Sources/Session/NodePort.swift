@@ -74,6 +74,10 @@ package protocol NodePort: Sendable {
     func presence(
         of users: [UserID], for identity: Identity, answer: @escaping Answer<[PresenceView]>)
 
+    /// Messages that the asker may read now and that are as asked, see ``SearchQuery``.
+    func search(
+        _ query: SearchQuery, for identity: Identity, answer: @escaping Answer<SearchView>)
+
     // Live sessions
     /// From now on `endpoint` hears what its user may hear. Events published before the answer to
     /// any later question are delivered too, so nothing falls between. A socket that cannot be

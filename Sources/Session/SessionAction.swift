@@ -52,6 +52,7 @@ package enum SessionQuestion: Equatable, Sendable {
     case changes(since: FeedPosition, Identity)
     case feedPosition(Identity)
     case page(ConversationID, PageAnchor, limit: Int, Identity)
+    case search(SearchQuery, Identity)
     case submit(ChangeRequest, Identity)
     case watch(conversations: [ConversationID], users: [UserID])
 }
@@ -71,6 +72,7 @@ package enum SessionAnswer: Equatable, Sendable {
     case changes(FeedChanges)
     case feedPosition(FeedPosition)
     case page(PageView)
+    case results(SearchView)
     case result(CommandResult)
     case presence([PresenceView])
     case failure(ServiceError)

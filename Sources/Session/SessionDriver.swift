@@ -33,6 +33,8 @@ package struct SessionDriver: Sendable {
             node.page(conversation, anchor, limit: limit, for: identity) {
                 answer(Self.unwrap($0, SessionAnswer.page))
             }
+        case .search(let query, let identity):
+            node.search(query, for: identity) { answer(Self.unwrap($0, SessionAnswer.results)) }
         case .submit(let change, let identity):
             node.submit(change, by: identity) { answer(Self.unwrap($0, SessionAnswer.result)) }
         case .watch(let conversations, let users):

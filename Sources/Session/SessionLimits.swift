@@ -35,9 +35,10 @@ package struct SessionLimits: Equatable, Sendable {
     package var watchedConversations = 64
     /// Users in one `watch`.
     package var watchedUsers = 512
-    /// Pages being read at a time; more wait.
-    package var pullsInFlight = 2
-    /// Bytes of one answered page; longer ones are cut and say `more`.
+    /// Pages and searches being answered at a time; more wait.
+    package var readsInFlight = 2
+    /// Bytes of one answered page, which is cut and says `more` when it is longer, and of one
+    /// answer to a search, which is made of fewer hits then.
     package var pageBytes = 128 << 10
     /// Bytes of one conversation's tail on resume; above it a `gap`.
     package var tailBytes = 256 << 10

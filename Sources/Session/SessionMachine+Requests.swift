@@ -35,7 +35,8 @@ extension SessionMachine {
             tell(.typing(conversation, identity))
             if id != nil { send(.done, id: id) }
         case .pull(let conversation, let anchor, let limit):
-            takePull(conversation, anchor, limit, id: id)
+            takePull(conversation, anchor, limit, id: id, identity)
+        case .search(let query): takeSearch(query, id: id, identity)
         case .watch(let conversations, let users): takeWatch(conversations, users, id: id)
         case .unwatch(let conversations, let users):
             guard fitsWatch(conversations, users, id: id) else { return }
@@ -59,7 +60,7 @@ extension SessionMachine {
 
     /// True when one more request may wait for the node; refuses it otherwise.
     mutating func admitsRequest(id: String?) -> Bool {
-        let waiting = asked.count + heldAnswers.count + waitingPulls.count + waitingPings.count
+        let waiting = asked.count + heldAnswers.count + waitingReads.count + waitingPings.count
         if waiting < bounds.outstanding { return true }
         refuse(
             id, .rateLimited, "\(bounds.outstanding) requests wait already", retryAfterMs: 1_000)
@@ -88,10 +89,11 @@ extension SessionMachine {
         }
     }
 
-    // MARK: Pulls
+    // MARK: Pulls and searches
 
     private mutating func takePull(
-        _ conversation: ConversationID, _ anchor: PageAnchor, _ limit: Int?, id: String?
+        _ conversation: ConversationID, _ anchor: PageAnchor, _ limit: Int?, id: String?,
+        _ identity: Identity
     ) {
         let limit = limit ?? facts.limits.pageDefault
         guard limit >= 1, limit <= facts.limits.pageMax else {
@@ -99,28 +101,61 @@ extension SessionMachine {
             return
         }
         guard admitsRequest(id: id) else { return }
-        waitingPulls.append(
-            WaitingPull(id: id, conversation: conversation, anchor: anchor, limit: limit))
+        waitingReads.append(
+            WaitingRead(
+                question: .page(conversation, anchor, limit: limit, identity),
+                purpose: .pull(id: id, anchor)))
     }
 
-    /// Pages are the large answers: a few are read at a time, and only while the socket drains.
-    mutating func pumpPulls() {
-        guard let identity else { return }
-        while pullsInFlight < bounds.pullsInFlight, !dropsEphemeral, let pull = waitingPulls.first {
-            waitingPulls.removeFirst()
-            pullsInFlight += 1
-            ask(
-                .page(pull.conversation, pull.anchor, limit: pull.limit, identity),
-                .pull(id: pull.id, pull.anchor))
+    private mutating func takeSearch(_ query: SearchQuery, id: String?, _ identity: Identity) {
+        guard (1...SearchQuery.limitMax).contains(query.limit ?? SearchQuery.limitDefault) else {
+            refuse(id, .invalidArgument, "limit is 1 to \(SearchQuery.limitMax)")
+            return
+        }
+        guard admitsRequest(id: id) else { return }
+        waitingReads.append(
+            WaitingRead(
+                question: .search(query, identity), purpose: .search(id: id, query)))
+    }
+
+    /// Pages and results are the large answers: a few are made at a time, and only while the
+    /// socket drains.
+    mutating func pumpReads() {
+        while readsInFlight < bounds.readsInFlight, !dropsEphemeral, let read = waitingReads.first {
+            waitingReads.removeFirst()
+            readsInFlight += 1
+            ask(read.question, read.purpose)
         }
     }
 
     mutating func tookPage(_ answer: SessionAnswer, id: String?, _ anchor: PageAnchor) {
-        pullsInFlight -= 1
+        readsInFlight -= 1
         switch answer {
         case .page(let page):
             let page = page.cut(toBytes: bounds.pageBytes, anchor: anchor)
             send(.page(page), id: id, bytes: page.entries.reduce(0) { $0 + WireSize.of($1) })
+        case .failure(let error): send(.error(error), id: id)
+        default: refuse(id, .internal, "the node's answer does not fit the request")
+        }
+    }
+
+    mutating func tookResults(_ answer: SessionAnswer, id: String?, _ query: SearchQuery) {
+        readsInFlight -= 1
+        switch answer {
+        case .results(let results):
+            let fitting = results.hitsFitting(bytes: bounds.pageBytes)
+            // Only the node can say where the rest of a shorter answer begins: it is asked again.
+            if let identity, fitting < min(results.hits.count, query.limit ?? .max) {
+                var shorter = query
+                shorter.limit = fitting
+                let again = WaitingRead(
+                    question: .search(shorter, identity), purpose: .search(id: id, shorter))
+                waitingReads.insert(again, at: 0)
+                return
+            }
+            send(
+                .results(results), id: id,
+                bytes: results.hits.reduce(WireSize.small) { $0 + WireSize.of($1) })
         case .failure(let error): send(.error(error), id: id)
         default: refuse(id, .internal, "the node's answer does not fit the request")
         }

@@ -18,7 +18,7 @@ extension SessionMachine {
 
     /// True when something waits for the backlog to fall.
     var waitsForRoom: Bool {
-        gaps.hasCollapsed || !waitingPulls.isEmpty || (resume?.waitsForRoom ?? false)
+        gaps.hasCollapsed || !waitingReads.isEmpty || (resume?.waitsForRoom ?? false)
     }
 
     mutating func send(_ frame: ServerFrame, id: String? = nil, bytes: Int = WireSize.small) {
@@ -76,7 +76,7 @@ extension SessionMachine {
         markRequests = []
         markIDs = []
         markBatches = [:]
-        waitingPulls = []
+        waitingReads = []
         heldPresence = []
         waitingPings = []
     }

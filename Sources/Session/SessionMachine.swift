@@ -38,6 +38,7 @@ package struct SessionMachine {
         case answeredSubmit
         case mark(batch: UInt64, MarkRequest)
         case pull(id: String?, PageAnchor)
+        case search(id: String?, SearchQuery)
         case watch(id: String?)
         case reconcile
     }
@@ -55,11 +56,10 @@ package struct SessionMachine {
         var dueMs: Milliseconds
     }
 
-    struct WaitingPull {
-        var id: String?
-        var conversation: ConversationID
-        var anchor: PageAnchor
-        var limit: Int
+    /// A page or a search that waits for its turn.
+    struct WaitingRead {
+        var question: SessionQuestion
+        var purpose: Asked
     }
 
     let facts: NodeFacts
@@ -95,8 +95,8 @@ package struct SessionMachine {
     var markBatches: [UInt64: MarkBatch] = [:]
     var nextMarkBatch: UInt64 = 1
 
-    var waitingPulls: [WaitingPull] = []
-    var pullsInFlight = 0
+    var waitingReads: [WaitingRead] = []
+    var readsInFlight = 0
     var heldPresence: [SharedEvent] = []
     var watchesInFlight = 0
 
@@ -187,6 +187,7 @@ package struct SessionMachine {
         case .answeredSubmit: break
         case .mark(let batch, let request): tookMark(answer, batch, request)
         case .pull(let id, let anchor): tookPage(answer, id: id, anchor)
+        case .search(let id, let query): tookResults(answer, id: id, query)
         case .watch(let id): tookPresence(answer, id: id)
         case .reconcile: tookReconciliation(answer)
         }
@@ -283,7 +284,7 @@ package struct SessionMachine {
 
     private mutating func makeProgress() {
         pumpResume()
-        pumpPulls()
+        pumpReads()
     }
 }
 

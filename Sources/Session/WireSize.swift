@@ -25,9 +25,25 @@ enum WireSize {
         240 + view.marks.count * 96 + (view.last.map { of($0) } ?? 0)
     }
 
+    static func of(_ hit: SearchHitView) -> Int {
+        of(hit.entry) + hit.snippet.utf8.count + hit.highlights.count * 32
+    }
+
     static func of(_ body: EventBody) -> Int {
         if case .entry(let entry) = body { return of(entry) }
         return small
+    }
+}
+
+extension SearchView {
+    /// How many hits, from the first, have estimates that stay within `bytes`; at least one.
+    func hitsFitting(bytes: Int) -> Int {
+        var total = WireSize.small
+        let fitting = hits.prefix { hit in
+            total += WireSize.of(hit)
+            return total <= bytes
+        }
+        return max(1, fitting.count)
     }
 }
 

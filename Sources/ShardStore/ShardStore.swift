@@ -292,8 +292,9 @@ package final class ShardStore: @unchecked Sendable {
     }
 
     /// Makes a cut when the memtable is full, the log long or old, and the tree can take one. Call
-    /// it after each drain and on a timer.
-    package func cutIfNeeded(nowMs: UInt64) {
+    /// it after each drain and on a timer. True when it made one.
+    @discardableResult
+    package func cutIfNeeded(nowMs: UInt64) -> Bool {
         if tree.memtableBytes > 0 || appliedBytes > 0 {
             if dirtySinceMs == nil { dirtySinceMs = nowMs }
         }
@@ -301,16 +302,18 @@ package final class ShardStore: @unchecked Sendable {
         let isOld =
             dirtySinceMs.map { nowMs >= $0 &+ options.dirtyMsMax } ?? false
             || rangeDeletedSinceMs.map { nowMs >= $0 &+ options.rangeDeleteMsMax } ?? false
-        guard tree.shouldCut || isOld || appliedBytes >= options.logBytesMax else { return }
-        cut()
+        guard tree.shouldCut || isOld || appliedBytes >= options.logBytesMax else { return false }
+        return cut()
     }
 
-    /// Makes a cut now, unless the tree has as many frozen memtables as it may.
-    package func cut() {
-        guard tree.canCut else { return }
+    /// Makes a cut now, unless the tree has as many frozen memtables as it may; true when it did.
+    @discardableResult
+    package func cut() -> Bool {
+        guard tree.canCut else { return false }
         let installed = installed
         let cut = takeCut()
         tree.cut(state: CutStateFormat.encode(cut.positions)) { _ in installed(cut) }
+        return true
     }
 
     /// What a cut made now holds; with it counting begins anew.

@@ -92,6 +92,7 @@ package enum ClientFrameDecoder {
         case .typing(let typing):
             return .typing(try FieldReader.identifier(typing.conversation, "typing.conversation"))
         case .pull(let pull): return try pullBody(pull, limits)
+        case .search(let search): return try searchBody(search)
         case .watch(let watch):
             let (conversations, users) = try watched(watch, "watch", limits)
             return .watch(conversations: conversations, users: users)
@@ -203,6 +204,23 @@ package enum ClientFrameDecoder {
         return .pull(
             try FieldReader.identifier(pull.conversation, "pull.conversation"), anchor,
             limit: limit)
+    }
+
+    private static func searchBody(
+        _ search: WireSearch
+    ) throws(ServiceError) -> ClientFrameBody {
+        var fields = SearchFields()
+        fields.text = search.q
+        fields.conversation = search.conversation
+        fields.from = search.from
+        if search.hasBeforeMs { fields.beforeMs = search.beforeMs }
+        if search.hasAfterMs { fields.afterMs = search.afterMs }
+        fields.has = search.has
+        fields.sort = search.sort
+        if search.hasLimit { fields.limit = UInt64(search.limit) }
+        fields.cursor = search.cursor
+        fields.utcOffsetMinutes = Int64(search.utcOffsetMinutes)
+        return .search(try fields.query(prefix: "search."))
     }
 
     private static func watched(

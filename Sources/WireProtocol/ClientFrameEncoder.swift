@@ -53,6 +53,7 @@ package enum ClientFrameEncoder {
             return .typing(wire)
         case .pull(let conversation, let anchor, let limit):
             return .pull(pull(conversation, anchor, limit))
+        case .search(let query): return .search(search(query))
         case .watch(let conversations, let users): return .watch(watch(conversations, users))
         case .unwatch(let conversations, let users): return .unwatch(watch(conversations, users))
         case .activity(let isActive):
@@ -110,6 +111,21 @@ package enum ClientFrameEncoder {
         case .around(let seq): wire.around = seq
         }
         if let limit { wire.limit = UInt32(clamping: limit) }
+        return wire
+    }
+
+    private static func search(_ query: SearchQuery) -> WireSearch {
+        var wire = WireSearch()
+        wire.q = query.text
+        if let conversation = query.conversation { wire.conversation = conversation.description }
+        if let from = query.from { wire.from = from.description }
+        if let beforeMs = query.beforeMs { wire.beforeMs = beforeMs }
+        if let afterMs = query.afterMs { wire.afterMs = afterMs }
+        wire.has = SearchHas.allCases.filter(query.has.contains).map(\.rawValue)
+        if query.sort != .newest { wire.sort = query.sort.rawValue }
+        if let limit = query.limit { wire.limit = UInt32(clamping: limit) }
+        if let cursor = query.cursor { wire.cursor = cursor }
+        wire.utcOffsetMinutes = Int32(clamping: query.utcOffsetMinutes)
         return wire
     }
 

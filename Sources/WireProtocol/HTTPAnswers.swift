@@ -111,6 +111,11 @@ package struct HTTPAnswerEncoder: Sendable {
         WireCodec.encode(writer.page(page), encoding)
     }
 
+    /// What a search found.
+    package func results(_ view: SearchView) -> [UInt8] {
+        WireCodec.encode(writer.results(view), encoding)
+    }
+
     /// The answer to a send.
     package func sent(_ sent: Sent) -> [UInt8] {
         WireCodec.encode(writer.sent(sent), encoding)

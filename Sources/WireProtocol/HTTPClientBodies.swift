@@ -71,6 +71,40 @@ package enum HTTPBodyEncoder {
     package static func send(_ body: SendBody, _ encoding: WireEncoding) -> [UInt8] {
         WireCodec.encode(ClientFrameEncoder.send(body.content, cid: body.cid), encoding)
     }
+
+    /// Path and query of `GET /v1/search`.
+    package static func searchPath(_ query: SearchQuery) -> String {
+        var fields = [("q", SearchFields.cut(query.text))]
+        if let conversation = query.conversation {
+            fields.append(("conversation", conversation.description))
+        }
+        if let from = query.from { fields.append(("from", from.description)) }
+        if let beforeMs = query.beforeMs { fields.append(("beforeMs", String(beforeMs))) }
+        if let afterMs = query.afterMs { fields.append(("afterMs", String(afterMs))) }
+        for has in SearchHas.allCases where query.has.contains(has) {
+            fields.append(("has", has.rawValue))
+        }
+        if query.sort != .newest { fields.append(("sort", query.sort.rawValue)) }
+        if let limit = query.limit { fields.append(("limit", String(limit))) }
+        if let cursor = query.cursor { fields.append(("cursor", cursor)) }
+        if query.utcOffsetMinutes != 0 {
+            fields.append(("utcOffsetMinutes", String(query.utcOffsetMinutes)))
+        }
+        return "/v1/search?"
+            + fields.map { "\($0.0)=\(percentEncoded($0.1))" }.joined(separator: "&")
+    }
+
+    /// Text as it may stand in a query: what isn't unreserved (RFC 3986) as `%XX`.
+    private static func percentEncoded(_ text: String) -> String {
+        var bytes: [UInt8] = []
+        for byte in text.utf8 {
+            switch byte {
+            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x7E: bytes.append(byte)
+            default: bytes += [0x25] + Hex.encode([byte]).uppercased().utf8
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
 }
 
 /// A session as a server opened it.
@@ -128,6 +162,16 @@ package enum HTTPAnswerDecoder {
         let page = try views.page(
             try FieldReader.parse(WirePage.self, bytes, encoding, what: "answer"))
         return (page, views.mediaURLs)
+    }
+
+    /// What a search found, and the media in it.
+    package static func results(
+        _ bytes: [UInt8], _ encoding: WireEncoding
+    ) throws(ServiceError) -> (results: SearchView, mediaURLs: [MediaURL]) {
+        var views = WireViews()
+        let results = try views.results(
+            try FieldReader.parse(WireResults.self, bytes, encoding, what: "answer"))
+        return (results, views.mediaURLs)
     }
 
     /// Users.

@@ -72,6 +72,7 @@ package enum ServerFrameDecoder {
                 try FieldReader.identifier(typing.user, "typing.user"))
         case .presence(let presence): return .presence(try views.presence(presence))
         case .page(let page): return .page(try views.page(page))
+        case .results(let results): return .results(try views.results(results))
         case .pong(let pong): return .pong(serverTimeMs: pong.serverTimeMs, feed: pong.feed)
         case .done: return .done
         case .error(let error): return .error(serviceError(error))

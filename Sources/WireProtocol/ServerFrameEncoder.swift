@@ -47,6 +47,7 @@ package enum ServerFrameEncoder {
             return .typing(wire)
         case .presence(let presence): return .presence(writer.presence(presence))
         case .page(let page): return .page(writer.page(page))
+        case .results(let results): return .results(writer.results(results))
         case .pong(let serverTimeMs, let feed):
             var wire = WirePong()
             wire.serverTimeMs = serverTimeMs

@@ -109,6 +109,24 @@ struct WireViews {
             hasMoreAfter: wire.moreAfter, floor: wire.floor)
     }
 
+    /// What a search found.
+    mutating func results(_ wire: WireResults) throws(ServiceError) -> SearchView {
+        var hits: [SearchHitView] = []
+        hits.reserveCapacity(wire.hits.count)
+        for hit in wire.hits {
+            hits.append(
+                SearchHitView(
+                    entry: try entry(hit.entry), snippet: hit.snippet,
+                    highlights: hit.highlights.map {
+                        TextSpan(start: Int($0.start), length: Int($0.length))
+                    }))
+        }
+        return SearchView(
+            hits: hits, cursor: wire.hasCursor ? wire.cursor : nil, atLeast: Int(wire.atLeast),
+            isPartial: wire.partial, isIndexing: wire.indexing,
+            isSealedNotSearched: wire.sealedNotSearched)
+    }
+
     /// Members of a conversation.
     func members(_ wires: [WireMember]) throws(ServiceError) -> [MemberView] {
         var views: [MemberView] = []

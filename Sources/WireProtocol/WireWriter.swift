@@ -111,6 +111,29 @@ struct WireWriter {
         return wire
     }
 
+    /// What a search found.
+    func results(_ view: SearchView) -> WireResults {
+        var wire = WireResults()
+        wire.hits = view.hits.map { view in
+            var hit = WireHit()
+            hit.entry = entry(view.entry)
+            hit.snippet = view.snippet
+            hit.highlights = view.highlights.map { span in
+                var highlight = WireHighlight()
+                highlight.start = UInt32(clamping: span.start)
+                highlight.length = UInt32(clamping: span.length)
+                return highlight
+            }
+            return hit
+        }
+        if let cursor = view.cursor { wire.cursor = cursor }
+        wire.atLeast = UInt32(clamping: view.atLeast)
+        wire.partial = view.isPartial
+        wire.indexing = view.isIndexing
+        wire.sealedNotSearched = view.isSealedNotSearched
+        return wire
+    }
+
     /// A member's marks.
     func mark(_ view: MarkView) -> WireMark {
         var wire = WireMark()

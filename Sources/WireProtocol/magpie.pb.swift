@@ -916,6 +916,128 @@ nonisolated struct WirePage: Sendable {
   fileprivate var _floor: UInt64? = nil
 }
 
+/// A part of what a search found, in the order asked for.
+nonisolated struct WireResults: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var hits: [WireHit] = []
+
+  /// Absent at the end.
+  var cursor: String {
+    get {_cursor ?? String()}
+    set {_cursor = newValue}
+  }
+  /// Returns true if `cursor` has been explicitly set.
+  var hasCursor: Bool {self._cursor != nil}
+  /// Clears the value of `cursor`. Subsequent reads from it will return its default value.
+  mutating func clearCursor() {self._cursor = nil}
+
+  var atLeast: UInt32 {
+    get {_atLeast ?? 0}
+    set {_atLeast = newValue}
+  }
+  /// Returns true if `atLeast` has been explicitly set.
+  var hasAtLeast: Bool {self._atLeast != nil}
+  /// Clears the value of `atLeast`. Subsequent reads from it will return its default value.
+  mutating func clearAtLeast() {self._atLeast = nil}
+
+  var partial: Bool {
+    get {_partial ?? false}
+    set {_partial = newValue}
+  }
+  /// Returns true if `partial` has been explicitly set.
+  var hasPartial: Bool {self._partial != nil}
+  /// Clears the value of `partial`. Subsequent reads from it will return its default value.
+  mutating func clearPartial() {self._partial = nil}
+
+  var indexing: Bool {
+    get {_indexing ?? false}
+    set {_indexing = newValue}
+  }
+  /// Returns true if `indexing` has been explicitly set.
+  var hasIndexing: Bool {self._indexing != nil}
+  /// Clears the value of `indexing`. Subsequent reads from it will return its default value.
+  mutating func clearIndexing() {self._indexing = nil}
+
+  var sealedNotSearched: Bool {
+    get {_sealedNotSearched ?? false}
+    set {_sealedNotSearched = newValue}
+  }
+  /// Returns true if `sealedNotSearched` has been explicitly set.
+  var hasSealedNotSearched: Bool {self._sealedNotSearched != nil}
+  /// Clears the value of `sealedNotSearched`. Subsequent reads from it will return its default value.
+  mutating func clearSealedNotSearched() {self._sealedNotSearched = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _cursor: String? = nil
+  fileprivate var _atLeast: UInt32? = nil
+  fileprivate var _partial: Bool? = nil
+  fileprivate var _indexing: Bool? = nil
+  fileprivate var _sealedNotSearched: Bool? = nil
+}
+
+nonisolated struct WireHit: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var entry: WireEntry {
+    get {_entry ?? WireEntry()}
+    set {_entry = newValue}
+  }
+  /// Returns true if `entry` has been explicitly set.
+  var hasEntry: Bool {self._entry != nil}
+  /// Clears the value of `entry`. Subsequent reads from it will return its default value.
+  mutating func clearEntry() {self._entry = nil}
+
+  var snippet: String = String()
+
+  var highlights: [WireHighlight] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _entry: WireEntry? = nil
+}
+
+/// A stretch of a snippet in UTF-16 units.
+nonisolated struct WireHighlight: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var start: UInt32 {
+    get {_start ?? 0}
+    set {_start = newValue}
+  }
+  /// Returns true if `start` has been explicitly set.
+  var hasStart: Bool {self._start != nil}
+  /// Clears the value of `start`. Subsequent reads from it will return its default value.
+  mutating func clearStart() {self._start = nil}
+
+  var length: UInt32 {
+    get {_length ?? 0}
+    set {_length = newValue}
+  }
+  /// Returns true if `length` has been explicitly set.
+  var hasLength: Bool {self._length != nil}
+  /// Clears the value of `length`. Subsequent reads from it will return its default value.
+  mutating func clearLength() {self._length = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _start: UInt32? = nil
+  fileprivate var _length: UInt32? = nil
+}
+
 nonisolated struct WirePresence: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1070,6 +1192,14 @@ nonisolated struct WireClientFrame: Sendable {
     set {body = .pull(newValue)}
   }
 
+  var search: WireSearch {
+    get {
+      if case .search(let v)? = body {return v}
+      return WireSearch()
+    }
+    set {body = .search(newValue)}
+  }
+
   var watch: WireWatch {
     get {
       if case .watch(let v)? = body {return v}
@@ -1112,6 +1242,7 @@ nonisolated struct WireClientFrame: Sendable {
     case mark(WireMarkRequests)
     case typing(WireTypingRequest)
     case pull(WirePull)
+    case search(WireSearch)
     case watch(WireWatch)
     case unwatch(WireWatch)
     case activity(WireActivity)
@@ -1425,6 +1556,66 @@ nonisolated struct WirePull: Sendable {
   fileprivate var _limit: UInt32? = nil
 }
 
+/// As GET /v1/search; an empty field is as good as none.
+nonisolated struct WireSearch: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// What stands in the search box.
+  var q: String = String()
+
+  var conversation: String = String()
+
+  var from: String = String()
+
+  var beforeMs: UInt64 {
+    get {_beforeMs ?? 0}
+    set {_beforeMs = newValue}
+  }
+  /// Returns true if `beforeMs` has been explicitly set.
+  var hasBeforeMs: Bool {self._beforeMs != nil}
+  /// Clears the value of `beforeMs`. Subsequent reads from it will return its default value.
+  mutating func clearBeforeMs() {self._beforeMs = nil}
+
+  var afterMs: UInt64 {
+    get {_afterMs ?? 0}
+    set {_afterMs = newValue}
+  }
+  /// Returns true if `afterMs` has been explicitly set.
+  var hasAfterMs: Bool {self._afterMs != nil}
+  /// Clears the value of `afterMs`. Subsequent reads from it will return its default value.
+  mutating func clearAfterMs() {self._afterMs = nil}
+
+  /// image, file, link, mention.
+  var has: [String] = []
+
+  /// newest (also when empty), relevance.
+  var sort: String = String()
+
+  var limit: UInt32 {
+    get {_limit ?? 0}
+    set {_limit = newValue}
+  }
+  /// Returns true if `limit` has been explicitly set.
+  var hasLimit: Bool {self._limit != nil}
+  /// Clears the value of `limit`. Subsequent reads from it will return its default value.
+  mutating func clearLimit() {self._limit = nil}
+
+  var cursor: String = String()
+
+  /// Minutes by which the asker's clock is ahead of UTC.
+  var utcOffsetMinutes: Int32 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _beforeMs: UInt64? = nil
+  fileprivate var _afterMs: UInt64? = nil
+  fileprivate var _limit: UInt32? = nil
+}
+
 nonisolated struct WireWatch: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1569,6 +1760,14 @@ nonisolated struct WireServerFrame: Sendable {
     set {body = .page(newValue)}
   }
 
+  var results: WireResults {
+    get {
+      if case .results(let v)? = body {return v}
+      return WireResults()
+    }
+    set {body = .results(newValue)}
+  }
+
   var pong: WirePong {
     get {
       if case .pong(let v)? = body {return v}
@@ -1614,6 +1813,7 @@ nonisolated struct WireServerFrame: Sendable {
     case typing(WireTyping)
     case presence(WirePresence)
     case page(WirePage)
+    case results(WireResults)
     case pong(WirePong)
     case done(WireDone)
     case error(WireErrorAnswer)
@@ -3471,6 +3671,148 @@ nonisolated extension WirePage: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
   }
 }
 
+nonisolated extension WireResults: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Results"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hits\0\u{1}cursor\0\u{3}at_least\0\u{1}partial\0\u{1}indexing\0\u{3}sealed_not_searched\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.hits) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self._cursor) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._atLeast) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self._partial) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self._indexing) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self._sealedNotSearched) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.hits.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.hits, fieldNumber: 1)
+    }
+    try { if let v = self._cursor {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._atLeast {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._partial {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._indexing {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._sealedNotSearched {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 6)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: WireResults, rhs: WireResults) -> Bool {
+    if lhs.hits != rhs.hits {return false}
+    if lhs._cursor != rhs._cursor {return false}
+    if lhs._atLeast != rhs._atLeast {return false}
+    if lhs._partial != rhs._partial {return false}
+    if lhs._indexing != rhs._indexing {return false}
+    if lhs._sealedNotSearched != rhs._sealedNotSearched {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHit: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Hit"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entry\0\u{1}snippet\0\u{1}highlights\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._entry) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.snippet) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.highlights) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._entry {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.snippet.isEmpty {
+      try visitor.visitSingularStringField(value: self.snippet, fieldNumber: 2)
+    }
+    if !self.highlights.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.highlights, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: WireHit, rhs: WireHit) -> Bool {
+    if lhs._entry != rhs._entry {return false}
+    if lhs.snippet != rhs.snippet {return false}
+    if lhs.highlights != rhs.highlights {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHighlight: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Highlight"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}start\0\u{1}length\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._start) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._length) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._start {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._length {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: WireHighlight, rhs: WireHighlight) -> Bool {
+    if lhs._start != rhs._start {return false}
+    if lhs._length != rhs._length {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension WirePresence: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Presence"
   static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}user\0\u{1}state\0\u{3}last_seen_ms\0")
@@ -3616,7 +3958,7 @@ nonisolated extension WireLimits: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension WireClientFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ClientFrame"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}auth\0\u{1}send\0\u{1}edit\0\u{1}erase\0\u{2}\u{2}mark\0\u{1}typing\0\u{1}pull\0\u{2}\u{2}watch\0\u{1}unwatch\0\u{1}activity\0\u{1}ping\0\u{b}react\0\u{b}search\0\u{c}\u{6}\u{1}\u{c}\u{a}\u{1}")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}auth\0\u{1}send\0\u{1}edit\0\u{1}erase\0\u{2}\u{2}mark\0\u{1}typing\0\u{1}pull\0\u{1}search\0\u{1}watch\0\u{1}unwatch\0\u{1}activity\0\u{1}ping\0\u{b}react\0\u{c}\u{6}\u{1}")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3716,6 +4058,19 @@ nonisolated extension WireClientFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
           self.body = .pull(v)
         }
       }()
+      case 10: try {
+        var v: WireSearch?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .search(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .search(v)
+        }
+      }()
       case 11: try {
         var v: WireWatch?
         var hadOneofValue = false
@@ -3809,6 +4164,10 @@ nonisolated extension WireClientFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
     case .pull?: try {
       guard case .pull(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    }()
+    case .search?: try {
+      guard case .search(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10)
     }()
     case .watch?: try {
       guard case .watch(let v)? = self.body else { preconditionFailure() }
@@ -4349,6 +4708,85 @@ nonisolated extension WirePull: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
   }
 }
 
+nonisolated extension WireSearch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Search"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}q\0\u{1}conversation\0\u{1}from\0\u{3}before_ms\0\u{3}after_ms\0\u{1}has\0\u{1}sort\0\u{1}limit\0\u{1}cursor\0\u{3}utc_offset_minutes\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.q) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.conversation) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.from) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self._beforeMs) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self._afterMs) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.has) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.sort) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self._limit) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.cursor) }()
+      case 10: try { try decoder.decodeSingularInt32Field(value: &self.utcOffsetMinutes) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.q.isEmpty {
+      try visitor.visitSingularStringField(value: self.q, fieldNumber: 1)
+    }
+    if !self.conversation.isEmpty {
+      try visitor.visitSingularStringField(value: self.conversation, fieldNumber: 2)
+    }
+    if !self.from.isEmpty {
+      try visitor.visitSingularStringField(value: self.from, fieldNumber: 3)
+    }
+    try { if let v = self._beforeMs {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._afterMs {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 5)
+    } }()
+    if !self.has.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.has, fieldNumber: 6)
+    }
+    if !self.sort.isEmpty {
+      try visitor.visitSingularStringField(value: self.sort, fieldNumber: 7)
+    }
+    try { if let v = self._limit {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 8)
+    } }()
+    if !self.cursor.isEmpty {
+      try visitor.visitSingularStringField(value: self.cursor, fieldNumber: 9)
+    }
+    if self.utcOffsetMinutes != 0 {
+      try visitor.visitSingularInt32Field(value: self.utcOffsetMinutes, fieldNumber: 10)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: WireSearch, rhs: WireSearch) -> Bool {
+    if lhs.q != rhs.q {return false}
+    if lhs.conversation != rhs.conversation {return false}
+    if lhs.from != rhs.from {return false}
+    if lhs._beforeMs != rhs._beforeMs {return false}
+    if lhs._afterMs != rhs._afterMs {return false}
+    if lhs.has != rhs.has {return false}
+    if lhs.sort != rhs.sort {return false}
+    if lhs._limit != rhs._limit {return false}
+    if lhs.cursor != rhs.cursor {return false}
+    if lhs.utcOffsetMinutes != rhs.utcOffsetMinutes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension WireWatch: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Watch"
   static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}conversations\0\u{1}users\0")
@@ -4450,7 +4888,7 @@ nonisolated extension WirePing: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
 
 nonisolated extension WireServerFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".ServerFrame"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}hello\0\u{1}ready\0\u{1}changed\0\u{1}sent\0\u{1}entry\0\u{1}gap\0\u{1}mark\0\u{1}typing\0\u{1}presence\0\u{1}page\0\u{2}\u{2}pong\0\u{1}done\0\u{1}error\0\u{1}closing\0\u{b}results\0\u{c}\u{c}\u{1}")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}hello\0\u{1}ready\0\u{1}changed\0\u{1}sent\0\u{1}entry\0\u{1}gap\0\u{1}mark\0\u{1}typing\0\u{1}presence\0\u{1}page\0\u{1}results\0\u{1}pong\0\u{1}done\0\u{1}error\0\u{1}closing\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4589,6 +5027,19 @@ nonisolated extension WireServerFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
           self.body = .page(v)
         }
       }()
+      case 12: try {
+        var v: WireResults?
+        var hadOneofValue = false
+        if let current = self.body {
+          hadOneofValue = true
+          if case .results(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.body = .results(v)
+        }
+      }()
       case 13: try {
         var v: WirePong?
         var hadOneofValue = false
@@ -4694,6 +5145,10 @@ nonisolated extension WireServerFrame: SwiftProtobuf.Message, SwiftProtobuf._Mes
     case .page?: try {
       guard case .page(let v)? = self.body else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    }()
+    case .results?: try {
+      guard case .results(let v)? = self.body else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 12)
     }()
     case .pong?: try {
       guard case .pong(let v)? = self.body else { preconditionFailure() }

@@ -131,8 +131,9 @@ final class FetchBench {
         _ box: InputBox<ApplyLoop.Input>
     ) -> ApplyLoop {
         ApplyLoop(
-            store: store, shards: shards, leadership: Leadership(), tails: TailCache(), node: 2,
-            limits: Limits(), clock: clock, meters: NodeMeters(),
+            store: store, shards: shards, leadership: Leadership(), tails: TailCache(),
+            touches: SearchTouches(shards: 2), node: 2, limits: Limits(), clock: clock,
+            meters: NodeMeters(),
             outlets: ApplyLoop.Outlets(
                 applied: { _ in }, hasWork: { _ in }, writeLastSeen: { _ in },
                 checkLastSeen: { _ in }, checkWatch: { _, _ in }, failed: { _ in },

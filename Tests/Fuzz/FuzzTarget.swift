@@ -38,12 +38,22 @@ package enum FuzzTarget: UInt8, CaseIterable, Sendable {
     case raftRecord
     /// Messages of a peer.
     case raftMessages
+    /// A segment of the search index; its checksums are made right.
+    case searchSegment
+    /// A list of dead documents, sealed.
+    case searchDead
+    /// The manifest of a search index, patched or replaced, and sealed again; the index is opened.
+    case searchManifest
+    /// What somebody typed, and a text in which it is marked.
+    case searchText
+    /// A text, into terms.
+    case tokens
 
     /// What became of an input.
     package enum Outcome: Sendable {
         /// It was read.
         case accepted
-        /// It was refused with an error.
+        /// It was refused with an error, or, where nothing is an error, there was nothing in it.
         case refused
     }
 
@@ -65,6 +75,11 @@ package enum FuzzTarget: UInt8, CaseIterable, Sendable {
         case .configuration: FuzzFormats.configuration(input)
         case .raftRecord: FuzzFormats.raftRecord(input)
         case .raftMessages: FuzzFormats.raftMessages(input)
+        case .searchSegment: FuzzSearch.segment(input)
+        case .searchDead: FuzzSearch.dead(input)
+        case .searchManifest: FuzzSearch.manifest(input)
+        case .searchText: FuzzSearch.text(input)
+        case .tokens: FuzzSearch.tokens(input)
         }
     }
 
@@ -85,6 +100,11 @@ package enum FuzzTarget: UInt8, CaseIterable, Sendable {
         case .configuration: FuzzFormats.configurationSeeds
         case .raftRecord: FuzzFormats.raftRecordSeeds
         case .raftMessages: FuzzFormats.raftMessageSeeds
+        case .searchSegment: FuzzSearch.segmentSeeds
+        case .searchDead: FuzzSearch.deadSeeds
+        case .searchManifest: FuzzSearch.manifestSeeds
+        case .searchText: FuzzSearch.textSeeds
+        case .tokens: FuzzSearch.tokenSeeds
         }
     }
 

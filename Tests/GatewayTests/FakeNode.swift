@@ -16,6 +16,7 @@ final class FakeNode: NodePort {
         var blobs: [BlobID: (type: String, bytes: [UInt8])] = [:]
         var abandoned = 0
         var addresses: [String] = []
+        var searches: [SearchQuery] = []
     }
 
     let facts: NodeFacts
@@ -254,6 +255,31 @@ final class FakeNode: NodePort {
         reply(
             answer,
             .success(users.map { PresenceView(user: $0, state: .online, lastSeenMs: nil) }))
+    }
+
+    /// Finds every entry; the cursor `elsewhere` is not its own.
+    func search(
+        _ query: SearchQuery, for identity: Identity, answer: @escaping Answer<SearchView>
+    ) {
+        guard query.cursor != "elsewhere" else {
+            return reply(
+                answer, .failure(ServiceError(.invalidArgument, "cursor: is not of this server")))
+        }
+        let entries = state.withLock { state in
+            state.searches.append(query)
+            return state.entries
+        }
+        let hits = entries.prefix(query.limit ?? SearchQuery.limitDefault).map {
+            SearchHitView(
+                entry: $0, snippet: "over here", highlights: [TextSpan(start: 0, length: 4)])
+        }
+        let hasMore = hits.count < entries.count
+        reply(
+            answer,
+            .success(
+                SearchView(
+                    hits: hits, cursor: hasMore ? "next" : nil, atLeast: entries.count,
+                    isPartial: false, isIndexing: true, isSealedNotSearched: false)))
     }
 
     func attach(_ endpoint: SessionEndpoint, _ identity: Identity) {

@@ -16,6 +16,8 @@ struct GatewayFuzzTests {
         #"{"mark":{"marks":[{"conversation":"12345678-9abc-8def-8000-000000000001","read":"1"}]}}"#,
         #"{"id":"4","watch":{"conversations":[],"users":[]}}"#, #"{"ping":{"feed":"0"}}"#,
         #"{"typing":{"conversation":"12345678-9abc-8def-8000-000000000001"}}"#,
+        #"{"id":"5","search":{"q":"\"hi\" -x","has":["image"],"sort":"newest","limit":5,"#
+            + #""beforeMs":"9","utcOffsetMinutes":-60,"cursor":"c"}}"#,
     ]
 
     static func damage(_ bytes: inout [UInt8], _ random: inout SplitMix64) {
@@ -76,6 +78,8 @@ struct GatewayFuzzTests {
                 + "Content-Length: 40\r\n\r\n{\"username\":\"ada\",\"password\":\"123456789\"}",
             "GET /v1/conversations?limit=5 HTTP/1.1\r\nHost: x\r\n"
                 + "Authorization: Bearer good-a\r\n\r\n",
+            "GET /v1/search?q=%22hi+there%22&has=image,link&limit=5&beforeMs=9&cursor=c HTTP/1.1"
+                + "\r\nHost: x\r\nAuthorization: Bearer good-a\r\n\r\n",
             "GET /v1/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                 + "Sec-WebSocket-Version: 13\r\n"
                 + "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",

@@ -53,6 +53,8 @@ struct ClientConnectionTests {
             }
             let page = try await connection.pull(ClientCoreTests.room, .newest)
             #expect(page.entries.map(\.seq) == [1, 2, 3])
+            let query = SearchQuery(text: "🐦 bird", has: [.link], sort: .relevance, limit: 7)
+            #expect(try await connection.search(query) == FakeServer.results(query))
             #expect(server.state.withLock { $0.pongs } >= 1)
         }
         #expect(events.first == .connected(user: FakeServer.user, epoch: 1))

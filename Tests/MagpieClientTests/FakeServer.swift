@@ -43,6 +43,17 @@ final class FakeServer: Sendable {
             .bind(host: "127.0.0.1", port: 0).get()
     }
 
+    /// What every search finds: one entry, and the search's text as its snippet.
+    static func results(_ query: SearchQuery) -> SearchView {
+        SearchView(
+            hits: [
+                SearchHitView(
+                    entry: ClientCoreTests.entry(3), snippet: query.text,
+                    highlights: [TextSpan(start: 0, length: query.text.utf16.count)])
+            ], cursor: query.sort.rawValue, atLeast: 4, isPartial: false, isIndexing: true,
+            isSealedNotSearched: false)
+    }
+
     /// The answer to a send: nil drops the socket.
     fileprivate func take(_ cid: ClientMessageID) -> (step: Step, sent: Sent?) {
         state.withLock { state in
@@ -129,6 +140,8 @@ final class FakeServer: Sendable {
                 case .keepAndDrop, .drop: context.close(promise: nil)
                 }
             case .pull: write(ClientCoreTests.page(1...3, hasMore: false), frame.id, context)
+            case .search(let query):
+                write(.results(FakeServer.results(query)), frame.id, context)
             default: break
             }
         }
@@ -143,6 +156,6 @@ final class FakeServer: Sendable {
     }
 }
 
-private struct NoLinks: MediaLinks {
+struct NoLinks: MediaLinks {
     func url(for blob: BlobID) -> String { "" }
 }

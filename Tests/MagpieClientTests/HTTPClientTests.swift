@@ -15,6 +15,7 @@ struct HTTPClientTests {
     private final class Site: Sendable {
         let connections = Atomic<Int>(0)
         let bearer = Mutex<[String]>([])
+        let searches = Mutex<[String]>([])
 
         func start(on group: any EventLoopGroup) async throws -> any Channel {
             try await ServerBootstrap(group: group)
@@ -59,6 +60,10 @@ struct HTTPClientTests {
                 case "/hang": return
                 case "/drop": return context.close(promise: nil)
                 case "/last": headers.add(name: "Connection", value: "close")
+                case let path where path.hasPrefix("/v1/search?"):
+                    site.searches.withLock { $0.append(path) }
+                    reply = HTTPAnswerEncoder(.json, links: NoLinks()).results(
+                        FakeServer.results(SearchQuery(text: "found")))
                 case "/v1/sessions":
                     status = .unauthorized
                     reply = HTTPAnswerEncoder.problem(ServiceError(.unauthenticated, "no"))
@@ -140,6 +145,19 @@ struct HTTPClientTests {
             } catch let error as ServiceError {
                 #expect(error.code == .unavailable)
             }
+        }
+    }
+
+    @Test("a search goes as one path and comes back as it was answered")
+    func search() async throws {
+        try await served { client, site in
+            let query = SearchQuery(text: "a b", has: [.file], limit: 3, cursor: "c+d")
+            let answer = try await APIClient(client).search(query, token: "t")
+            #expect(answer.results == FakeServer.results(SearchQuery(text: "found")))
+            #expect(
+                site.searches.withLock { $0 }
+                    == ["/v1/search?q=a%20b&has=file&limit=3&cursor=c%2Bd"])
+            #expect(site.bearer.withLock { $0 } == ["Bearer t"])
         }
     }
 

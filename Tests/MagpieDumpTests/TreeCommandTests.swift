@@ -150,7 +150,7 @@ struct TreeCommandTests {
             for inner in configuration.subcommands { visit(inner) }
         }
         visit(MagpieDump.self)
-        #expect(commands == 28)
+        #expect(commands == 34)
     }
 }
 

@@ -67,11 +67,6 @@ struct QueryParserTests {
 
     private static var compiler: QueryCompiler {
         QueryCompiler(
-            tokenize: { text in
-                text.lowercased().split { !($0.isLetter || $0.isNumber) }.enumerated().map {
-                    PhraseWord(Array($0.element.utf8), offset: UInt32($0.offset) + 3)
-                }
-            },
             senders: { $0 == "ann" ? [MessageMaker.id(1)] : [] },
             conversations: { $0 == "general" ? [MessageMaker.id(2)] : [] }, offset: 0)
     }

@@ -18,6 +18,7 @@ struct SessionRandomTests {
         #expect(run.violations.isEmpty, "seed \(seed): \(run.violations.prefix(3))")
         #expect(run.client.streamedCount > 20, "seed \(seed) saw little")
         #expect(run.pongCount > 10, "seed \(seed) saw few pongs")
+        #expect(run.searchCount > 5, "seed \(seed) saw few searches")
     }
 }
 
@@ -129,6 +130,9 @@ private struct RandomRun {
     var pongCount = 0
     var sends: UInt64 = 0
     var waitingCIDs: Set<ClientMessageID> = []
+    /// Searches of the present socket that wait for their results.
+    var waitingSearches = 0
+    var searchCount = 0
     var lossPercent = 20
 
     init(seed: UInt64) { random = SplitMix64(seed: seed) }
@@ -156,7 +160,11 @@ private struct RandomRun {
         case 50..<60:
             if let now = socket?.moment.nowMs { socket?.moment.progressMs = now + 200 }
             withSocket { socket, _ in socket.pass(150) }
-        case 60..<80: deliverOne()
+        case 60..<62:
+            let query = SearchQuery(text: "hi", limit: Int.random(in: 1...100, using: &random))
+            if socket?.machine.identity != nil { waitingSearches += 1 }
+            withSocket { socket, _ in socket.say(.search(query)) }
+        case 62..<80: deliverOne()
         default: answerOne()
         }
         collect()
@@ -190,6 +198,9 @@ private struct RandomRun {
             if client.reads[number] != node.reads[number] { violations.append("mark \(number)") }
         }
         if !waitingCIDs.isEmpty { violations.append("\(waitingCIDs.count) sends without answer") }
+        if waitingSearches != 0 {
+            violations.append("\(waitingSearches) searches without answer")
+        }
     }
 
     private mutating func quiet() {
@@ -238,6 +249,7 @@ private struct RandomRun {
         fanOut = []
         answers = []
         waitingCIDs = []
+        waitingSearches = 0
     }
 
     private mutating func deliverOne() {
@@ -272,6 +284,8 @@ private struct RandomRun {
         case .page(let conversation, let anchor, let limit, _):
             guard case .after(let seq) = anchor else { break }
             return .page(node.page(conversation, after: seq, limit: limit))
+        case .search(let query, _):
+            return .results(Make.results(query.limit ?? 20, bytes: 3_000))
         case .submit(.send(.conversation(let conversation), let cid, _), _):
             let (entry, events) = node.append(
                 Int(conversation.low), from: Socket.me, cid: cid)
@@ -310,6 +324,13 @@ private struct RandomRun {
         case .page(let page):
             for entry in page.entries {
                 client.received[Int(page.conversation.low)].insert(entry.seq)
+            }
+        case .results(let results):
+            waitingSearches -= 1
+            searchCount += 1
+            let bytes = results.hits.reduce(0) { $0 + WireSize.of($1) }
+            if results.hits.isEmpty || bytes > SessionLimits().pageBytes {
+                violations.append("\(results.hits.count) hits of \(bytes) bytes")
             }
         case .pong(_, let feed): checkPong(feed)
         default: break

@@ -150,6 +150,19 @@ enum Make {
             hasMoreAfter: false, floor: 1)
     }
 
+    /// `count` hits of that many bytes each.
+    static func results(_ count: Int, bytes: Int = 2) -> SearchView {
+        let text = String(repeating: "x", count: bytes)
+        let hits = (0..<count).map {
+            SearchHitView(
+                entry: entry(1, EntrySequence(count - $0), text: text), snippet: "x",
+                highlights: [TextSpan(start: 0, length: 1)])
+        }
+        return SearchView(
+            hits: hits, cursor: "after \(count)", atLeast: count, isPartial: false,
+            isIndexing: false, isSealedNotSearched: false)
+    }
+
     static func feed(
         _ conversation: UInt64, head: EntrySequence, position: FeedPosition
     ) -> EventBody {

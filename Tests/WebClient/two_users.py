@@ -169,6 +169,33 @@ class Person:
     def tick(self, text, tick):
         self.sees(f".msg:has(.tick.{tick})", text)
 
+    def look_for(self, text):
+        self.page.keyboard.press("Control+k")
+        self.page.fill("#query", text)
+
+    def finds(self, count):
+        """Waits for an answer to what stands in the box; how many hits are shown."""
+        self.page.wait_for_function(
+            "n => !document.getElementById('search-state').textContent.startsWith('Searching')"
+            " && document.querySelectorAll('#hits:not([hidden]) li').length === n", arg=count)
+
+    def has_in_sight(self, text):
+        self.page.wait_for_function("""text => {
+          const box = document.getElementById("entries").getBoundingClientRect();
+          return [...document.querySelectorAll(".msg")].some((node) => {
+            const { top, bottom } = node.getBoundingClientRect();
+            return node.querySelector(".body")?.textContent === text && top >= box.top - 1 && bottom <= box.bottom + 1;
+          });
+        }""", arg=text)
+
+    def scroll_to(self, edge):
+        self.page.evaluate(
+            "top => { const box = document.getElementById('entries'); box.scrollTop = top ? 0 : box.scrollHeight; }",
+            edge == "top")
+
+    def stones(self):
+        return [int(text.split()[1]) for text in self.texts() if re.fullmatch(r"stone \d+", text)]
+
     def texts(self):
         return self.page.locator(".msg .body").all_text_contents()
 
@@ -352,6 +379,88 @@ def tell(story, server):
         ada.page.wait_for_function("n => document.querySelectorAll('.msg .body').length === n", arg=len(before))
         assert ada.texts() == before, "after a reload the conversation reads differently"
 
+    with story.step("a search finds words everywhere, marks them, and takes filters"):
+        ada.page.bring_to_front()  # a tab behind another one paints once a second
+        ada.look_for("evening")
+        ada.finds(1)
+        hit = ada.sees("#hits li", "Look at this evening")
+        assert hit.locator("mark").all_text_contents() == ["evening"], "the word should be marked"
+        assert ada.at("#hits strong").all_text_contents() == [ben.shown]
+        ada.page.click("[data-has=link]")
+        ada.finds(0)
+        ada.sees("#search-state", "Nothing found")
+        ada.page.click("[data-has=link]")
+        ada.page.click("[data-has=image]")
+        ada.finds(1)
+        ada.page.click("[data-has=image]")
+        ada.page.fill("#query", "wrong window")
+        ada.finds(0)
+        ada.page.fill("#query", "bold")
+        ada.finds(1)
+        assert ada.at("#hits .snippet b").count() == 0, "markup should stay text"
+        ada.page.fill("#query", "no such thing")
+        ada.page.fill("#query", "brings map")  # what was typed last counts
+        ada.finds(1)
+        assert ada.at("#hits mark").all_text_contents() == ["brings", "map"]
+        ada.page.click("[data-sort=relevance]")
+        ada.finds(1)
+        ada.page.click("[data-sort=newest]")
+
+    with story.step("arrows and Enter choose a hit; more hits come at the end"):
+        ada.page.fill("#query", "stone")
+        ada.finds(20)
+        ada.sees("#search-state", "+ messages")
+        for _ in range(25):
+            ada.page.press("#query", "ArrowDown")
+            ada.page.wait_for_function("!document.getElementById('search-more').disabled")
+        ada.page.wait_for_function("document.querySelectorAll('#hits li').length >= 40")
+        assert ada.page.get_attribute("#query", "aria-activedescendant") == ada.page.get_attribute("#hits li.active", "id")
+        ada.page.press("#query", "Enter")
+        ada.sees("#open-title", "Sunday walk")
+        ada.page.keyboard.press("Escape")
+        ada.sees_not("#search")
+
+    with story.step("from a hit to its place among its neighbours, and back to the newest"):
+        ada.look_for("stone 30")
+        ada.finds(1)
+        ada.page.press("#query", "Enter")
+        ada.has_in_sight("stone 30")
+        assert ada.page.evaluate("document.activeElement.querySelector('.body').textContent") == "stone 30"
+        assert STONES - 1 not in ada.stones(), "the newest should not be loaded beside it"
+        ben.open(f"Sunday walk {mark}")
+        ben.write("Are we there?")
+        ada.sees("#list .count" if ada.at("#list").is_visible() else "#newest")
+        assert "Are we there?" not in ada.texts(), "there is a hole before it"
+        for edge in ("bottom", "top"):
+            for _ in range(20):
+                if ("Are we there?" in ada.texts()) if edge == "bottom" else (0 in ada.stones()):
+                    break
+                before = len(ada.texts())
+                ada.scroll_to(edge)
+                ada.page.wait_for_function("n => document.querySelectorAll('.msg .body').length > n", arg=before)
+        assert ada.stones() == list(range(STONES)), "stones are missing, twice, or out of order"
+        ada.page.keyboard.press("Escape")
+        ada.open(ben.shown)
+        ada.look_for("stone 107")
+        ada.finds(1)
+        ada.page.press("#query", "Enter")
+        ada.has_in_sight("stone 107")
+        ada.page.click("#newest")
+        ada.has_in_sight("Are we there?")
+        ben.tick("Are we there?", "read")
+
+    with story.step("a search in one conversation"):
+        ada.page.click("#search-here")
+        ada.page.fill("#query", "evening")
+        ada.finds(0)
+        ada.page.click("#search-in")
+        ada.finds(1)
+        ada.page.click("#hits li")
+        ada.has_in_sight("Look at this evening")
+        ada.sees("#open-title", ben.shown)
+        ada.page.keyboard.press("Escape")
+        ada.sees("#list")
+
     if server:
         with story.step("kill -9 in mid-sentence: nothing lost, nothing twice"):
             ben.open(ada.shown)
@@ -392,6 +501,8 @@ def tell(story, server):
         away.send("Network.emulateNetworkConditions", {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1})
         ada.page.evaluate("dispatchEvent(new Event('offline'))")
         ada.sees("#banner")
+        ada.look_for("evening")
+        ada.sees("#search-error", "no connection")
         ben.write("You missed this.")
         ada.write("Written without a net.")
         away.send("Network.emulateNetworkConditions", {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1})
@@ -399,9 +510,12 @@ def tell(story, server):
         ada.message("You missed this.")
         ben.message("Written without a net.")
         ada.tick("Written without a net.", "read")
+        ada.finds(1)  # asked again by itself
+        ada.page.keyboard.press("Escape")
         story.is_down = False
 
     with story.step("on a phone: one column, a way back, nothing too wide"):
+        ben.page.bring_to_front()
         ben.page.set_viewport_size({"width": 390, "height": 844})
         ben.sees_not("#side")
         ben.page.click("#back")
@@ -410,6 +524,17 @@ def tell(story, server):
         ben.open(ada.shown)
         ben.message("Written without a net.")
         assert ben.page.evaluate("document.documentElement.scrollWidth") == 390, "the page is too wide"
+        ben.page.click("#search-here")
+        ben.sees_not("#pane")
+        ben.page.fill("#query", "evening")
+        ben.finds(1)
+        assert ben.page.evaluate("document.documentElement.scrollWidth") == 390, "the search is too wide"
+        ben.page.click("#hits li")
+        ben.has_in_sight("Look at this evening")
+        ben.page.click("#back")
+        ben.sees("#hits li", "Look at this evening")
+        ben.page.click("#search-close")
+        ben.open(ada.shown)
         ben.page.set_viewport_size({"width": 1000, "height": 760})
 
     with story.step("signing out ends the session, and the other one's goes on"):

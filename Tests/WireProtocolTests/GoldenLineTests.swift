@@ -42,6 +42,13 @@ struct GoldenLineTests {
         #"{"id":"e","activity":{"active":true}}"#,
         #"{"id":"f","ping":{}}"#,
         #"{"id":"g","ping":{"feed":"0"}}"#,
+        #"{"id":"h","search":{}}"#,
+        #"""
+        {"id":"i","search":{"q":"\"你好 bird\" -x from:ada","conversation":"\#(c)",\#
+        "from":"\#(p)","beforeMs":"1700000000001","afterMs":"0",\#
+        "has":["image","file","link","mention"],"sort":"relevance","limit":100,\#
+        "cursor":"a+/=","utcOffsetMinutes":-210}}
+        """#,
     ]
 
     static let media =
@@ -107,6 +114,16 @@ struct GoldenLineTests {
             #"""
             {"page":{"conversation":"\#(c)","entries":[\#(allEntries)],\#
             "more":true,"moreBefore":true,"moreAfter":false,"floor":"1"}}
+            """#,
+            #"""
+            {"results":{"hits":[{"entry":\#(entryLines[0]),"snippet":"🐦 hello","highlights":[{\#
+            "start":0,"length":2},{"start":3,"length":5}]},{"entry":{"conversation":"\#(c)",\#
+            "seq":"8","m":"7","cid":"\#(cid)",\#(stamp),"message":{"text":"hi",\#
+            "revision":"8"}}}],"cursor":"next","atLeast":3,"partial":true,"indexing":false,\#
+            "sealedNotSearched":false}}
+            """#,
+            #"""
+            {"results":{"atLeast":0,"partial":false,"indexing":true,"sealedNotSearched":true}}
             """#,
             #"{"pong":{"serverTimeMs":"1","feed":"0"}}"#,
             #"{"done":{}}"#,

@@ -39,6 +39,7 @@ struct MutationTests {
             }
             _ = try? HTTPBodyDecoder.profile(bytes, encoding, Limits())
             _ = try? HTTPAnswerDecoder.page(bytes, encoding)
+            _ = try? HTTPAnswerDecoder.results(bytes, encoding)
         }
         // Both outcomes occur, or the test would show nothing.
         #expect(good > 50 && refused > 500, "seed \(seed): \(good) good, \(refused) refused")

@@ -98,6 +98,10 @@ struct RoundTripTests {
         #expect(try HTTPAnswerDecoder.conversations(encoder.conversations(list), encoding) == list)
         let page = WireSamples.page
         #expect(try HTTPAnswerDecoder.page(encoder.page(page), encoding).page == page)
+        for results in [WireSamples.results, WireSamples.noResults] {
+            let bytes = encoder.results(results)
+            #expect(try HTTPAnswerDecoder.results(bytes, encoding).results == results)
+        }
         #expect(try HTTPAnswerDecoder.users(encoder.users([user]), encoding) == [user])
         #expect(
             try HTTPAnswerDecoder.sent(encoder.sent(WireSamples.sent), encoding)

@@ -50,7 +50,14 @@ enum WireSamples {
         ClientFrame(id: "e", body: .activity(isActive: true)),
         ClientFrame(id: "f", body: .ping(feed: nil)),
         ClientFrame(id: "g", body: .ping(feed: 0)),
+        ClientFrame(id: "h", body: .search(SearchQuery(text: ""))),
+        ClientFrame(id: "i", body: .search(search)),
     ]
+
+    static let search = SearchQuery(
+        text: "\"你好 bird\" -x from:ada", conversation: conversation, from: peer,
+        beforeMs: 1_700_000_000_001, afterMs: 0, has: Set(SearchHas.allCases), sort: .relevance,
+        limit: 100, cursor: "a+/=", utcOffsetMinutes: -210)
 
     static func entry(_ seq: EntrySequence, _ body: EntryBody, cid: ClientMessageID? = cid) -> Entry
     {
@@ -86,6 +93,21 @@ enum WireSamples {
         conversation: conversation, entries: entries, hasMore: true, hasMoreBefore: true,
         hasMoreAfter: false, floor: 1)
 
+    static let results = SearchView(
+        hits: [
+            SearchHitView(
+                entry: entries[0], snippet: "🐦 hello",
+                highlights: [TextSpan(start: 0, length: 2), TextSpan(start: 3, length: 5)]),
+            SearchHitView(
+                entry: entry(
+                    8, .message(Message(content: MessageContent(text: "hi"), revision: 8))),
+                snippet: "", highlights: []),
+        ], cursor: "next", atLeast: 3, isPartial: true, isIndexing: false,
+        isSealedNotSearched: false)
+    static let noResults = SearchView(
+        hits: [], cursor: nil, atLeast: 0, isPartial: false, isIndexing: true,
+        isSealedNotSearched: true)
+
     static let conversationView = ConversationView(
         kind: .group, title: "three", memberCount: 3,
         members: [MemberView(user: user, role: .owner, joinedSeq: 1)], role: .owner,
@@ -117,6 +139,8 @@ enum WireSamples {
             .presence(PresenceView(user: peer, state: .online, lastSeenMs: nil)),
             .presence(PresenceView(user: peer, state: .offline, lastSeenMs: 5)),
             .page(page),
+            .results(results),
+            .results(noResults),
             .pong(serverTimeMs: 1, feed: 0),
             .done,
             .error(ServiceError(.rateLimited, "slow down", retryAfterMs: 900)),

@@ -58,11 +58,12 @@ struct Places {
         return bytes.reduce(0) { $0 << 8 | UInt64($1) }
     }
 
-    private func expectExists(_ path: String) throws {
+    func expectExists(_ path: String) throws {
         guard try fileSystem.exists(path) else { throw UsageMistake("there is no \(path)") }
     }
 
-    private func files(_ path: String, _ isWanted: (String) -> Bool) throws -> [String] {
+    /// The path itself when it is a file, or the files under it that are wanted by name.
+    func files(_ path: String, _ isWanted: (String) -> Bool) throws -> [String] {
         try expectExists(path)
         guard let names = names(path) else { return [path] }
         var found: [String] = []

@@ -1,6 +1,7 @@
 import LSMTree
 import Platform
 import RecordLog
+import SearchIndex
 import SortedTable
 
 /// Where a command's findings go: lines for people, or one JSON object a line. Counts what is
@@ -50,11 +51,15 @@ final class Report {
             addCorrupt(
                 file: file, offset: position.offset, expected: "a record that makes sense",
                 found: why)
+        } catch SearchError.corrupt(let file, let offset, let expected, let found) {
+            addCorrupt(file: file, offset: offset, expected: expected, found: found)
         } catch TableError.disk(let error) {
             try add(error)
         } catch TreeError.disk(let error) {
             try add(error)
         } catch LogError.disk(let error) {
+            try add(error)
+        } catch SearchError.disk(let error) {
             try add(error)
         } catch let error as DiskError {
             try add(error)

@@ -49,8 +49,8 @@ enum House {
         "ChatNode": room(
             4,
             storage.union([
-                "ChatModel", "Secrets", "BlobStore", "Presence", "FanOut", "ShardStore",
-                "ChatEngine", "Session",
+                "ChatModel", "Secrets", "BlobStore", "Presence", "FanOut", "SearchIndex",
+                "ShardStore", "ChatEngine", "Session",
             ])),
         "Gateway": room(
             4, ["ChatModel", "WireProtocol", "WebSocketCodec", "Session", "FanOut"],
@@ -65,13 +65,13 @@ enum House {
             6,
             [
                 "Platform", "ChatModel", "ChatEngine", "RecordLog", "RaftCore", "SortedTable",
-                "LSMTree", "Replication", "ShardStore",
+                "SearchIndex", "LSMTree", "Replication", "ShardStore",
             ], ["ArgumentParser", "Glibc"]),
         "MagpieBench": room(
             6,
             storage.union([
                 "ChatModel", "ChatEngine", "ShardStore", "WireProtocol", "WebSocketCodec",
-                "MagpieClient",
+                "MagpieClient", "SearchIndex",
             ]),
             nio.union([
                 "ArgumentParser", "Histogram", "Foundation", "Glibc", "CRocksDB", "CLevelDB",

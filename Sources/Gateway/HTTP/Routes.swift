@@ -21,7 +21,9 @@ struct Routes: Sendable {
     func router() -> Router<GatewayContext> {
         let router = Router(context: GatewayContext.self)
         router.add(middleware: ProblemMiddleware())
-        let table = accountCalls + userCalls + conversationCalls + mediaCalls + operationCalls
+        let table =
+            accountCalls + userCalls + conversationCalls + searchCalls + mediaCalls
+            + operationCalls
         var methods: [(path: RouterPath, methods: [HTTPRequest.Method])] = []
         for call in table {
             router.on(call.path, method: call.method, use: call.handler)
@@ -111,12 +113,12 @@ struct Routes: Sendable {
 
     /// A query parameter.
     func query(_ request: Request, _ name: String) -> String? {
-        request.uri.queryParameters[name[...]].map(String.init)
+        FormQuery(request.uri.query)[name]
     }
 
     /// A query parameter that counts.
     func number(_ request: Request, _ name: String) throws(ServiceError) -> UInt64? {
-        guard let text = query(request, name) else { return nil }
+        guard let text = query(request, name), !text.isEmpty else { return nil }
         guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let value = UInt64(text) else {
             throw ServiceError(.invalidArgument, "\(name): is not a whole number")
         }

@@ -1,14 +1,15 @@
 // The page as a whole: sign in, wire store and socket to the views, addresses, keys.
 import { Api } from "./api.js";
-import { $, ask, el, paintAvatar } from "./dom.js";
+import { $, ask, el, paintAvatar, tell } from "./dom.js";
 import { List } from "./list.js";
 import { Pane } from "./pane.js";
+import { Search } from "./search.js";
 import { Socket } from "./socket.js";
 import { Store } from "./store.js";
 
 const KEY = "magpie.session", TYPING_MS = 6000;
 const api = new Api();
-let store, socket, list, pane, isRegistering = false, isPaintDue = false;
+let store, socket, list, pane, search, isRegistering = false, isPaintDue = false;
 
 // ---- signing in: each tab has its own session; "stay signed in" also keeps it on the device ----
 
@@ -122,6 +123,7 @@ function start({ token, user }) {
   socket = store.socket = new Socket(token, () => store.resumeMark());
   list = new List(store, open);
   pane = new Pane(store, close);
+  search = new Search(store, { jump, current: () => pane.current });
   const mine = socket;
   const on = (type, take) => socket.addEventListener(type, (event) => { if (socket === mine) take(event.detail); });
   on("ready", ready);
@@ -144,7 +146,8 @@ async function ready(frame) {
   }
   for (const conversation of store.conversations.values()) store.sendMarks(conversation, false);
   sayActivity();
-  if (pane.current) await pane.open(pane.current);
+  search.ready();
+  if (pane.current) await pane.reopen();
   else await route();
 }
 
@@ -181,6 +184,7 @@ function repaint() {
     isPaintDue = false;
     list.paint(pane.current?.id ?? null);
     pane.paint();
+    search.paint();
   };
   if (document.visibilityState === "visible") requestAnimationFrame(paint);
   else setTimeout(paint, 200);
@@ -190,13 +194,21 @@ function banner(text) { $("banner").textContent = text; $("banner").hidden = !te
 
 // ---- the address names the open conversation, so that a reload and the back button do what they should ----
 
-function open(conversation) {
+function open(conversation, seq) {
   const address = `#${conversation.id}`;
   if (pane.current || location.hash === address) history.replaceState(history.state, "", address);
   else history.pushState({ isOver: true }, "", address);
-  const opened = pane.open(conversation);
+  search.stepAside();
+  const opened = pane.open(conversation, seq);
   repaint();
   return opened;
+}
+
+// To a message that was found, among its neighbours.
+async function jump({ conversation: id, seq }) {
+  const conversation = store.at(id).kind ? store.at(id) : await store.learn(id);
+  if (conversation.kind) await open(conversation, seq);
+  else tell("This conversation cannot be opened", "You can no longer read it, or there is no connection.");
 }
 
 function close() {
@@ -204,7 +216,7 @@ function close() {
   repaint();
   if (history.state?.isOver) history.back();
   else history.replaceState(null, "", location.pathname);
-  $("list").focus();
+  (search.isOpen ? $("search-close") : $("list")).focus();
 }
 
 async function route() {
@@ -249,9 +261,13 @@ $("new-group").onclick = () => {
 addEventListener("keydown", (event) => {
   if (!store || $("chat").hidden || $("dialog").open || $("viewer").open) return;
   const step = event.altKey && { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const isCommand = (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey;
+  const isPlain = !event.ctrlKey && !event.metaKey && !event.altKey && !event.target.closest("input, textarea");
   if (step) { const next = list.neighbour(step); if (next) open(next); }
   else if (event.altKey && event.code === "KeyN") $("new-direct").click();
   else if (event.altKey && event.code === "KeyG") $("new-group").click();
+  else if ((isCommand && event.key.toLowerCase() === "k") || (isPlain && event.key === "/")) search.open();
+  else if (event.key === "Escape" && search.isOpen) search.close();
   else if (event.key === "Escape" && pane.current) close();
   else return;
   event.preventDefault();

@@ -33,6 +33,19 @@ export function linked(text) {
     ? el("a", { href: part, textContent: part, target: "_blank", rel: "noopener noreferrer" }) : part));
 }
 
+// Text with stretches of it marked; these are in UTF-16 units, as strings are here.
+export function marked(text, spans) {
+  const parts = [];
+  let at = 0;
+  for (const { start = 0, length = 0 } of spans || []) {
+    const from = Math.max(at, start), to = Math.min(text.length, start + length);
+    if (to <= from) continue;
+    parts.push(text.slice(at, from), el("mark", { textContent: text.slice(from, to) }));
+    at = to;
+  }
+  return [...parts, text.slice(at)].filter((part) => part !== "");
+}
+
 // A message of up to three emoji and nothing else is shown large.
 export const isEmojiOnly = (text) => /^(?:\p{Extended_Pictographic}(?:\uFE0F|\p{Emoji_Modifier}|\u200D\p{Extended_Pictographic})*\s*){1,3}$/u.test(text);
 

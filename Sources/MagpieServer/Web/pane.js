@@ -4,6 +4,7 @@ import { $, ask, dayOf, el, hueOf, icon, isEmojiOnly, lastSeen, linked, paintAva
 import { eventText } from "./list.js";
 
 const TICKS = { SENT: "sent", DELIVERED: "twice", READ: "twice" };
+const FOUND_MS = 2500; // as long as the animation in style.css
 const RUN_MS = 5 * 60_000; // messages of one person within this stand together
 const hasKeyboard = !matchMedia("(pointer: coarse)").matches;
 
@@ -25,14 +26,15 @@ export class Pane {
     $("pane").ondrop = (event) => this.takeFile(event, event.dataTransfer);
     $("entries").onscroll = () => this.scrolled();
     $("entries").onkeydown = (event) => this.walk(event);
-    $("newest").onclick = () => { this.toEnd(); $("text").focus(); };
+    $("newest").onclick = () => { this.toEnd(); if (hasKeyboard) $("text").focus(); };
     $("edit-cancel").onclick = () => { this.stopEditing(); $("text").focus(); };
     $("people").onclick = () => this.showPeople();
     $("viewer").onclick = () => $("viewer").close();
     this.leave();
   }
 
-  async open(conversation) {
+  // At the newest message, or at an older one among its neighbours.
+  async open(conversation, seq) {
     if (conversation !== this.current) {
       this.leave();
       this.current = conversation;
@@ -44,12 +46,36 @@ export class Pane {
     }
     this.watch();
     this.paint();
-    if (hasKeyboard) $("text").focus();
-    try { await this.store.load(conversation); } catch { /* offline: opened again when back */ }
+    if (hasKeyboard && !seq) $("text").focus();
+    let problem = null;
+    const around = seq && this.store.loadAround(conversation, seq).catch((error) => { problem = error; });
+    try { await Promise.all([this.store.load(conversation), around]); } catch { /* offline: opened again when back */ }
     if (conversation !== this.current) return;
     this.paint();
+    if (problem) return tell("This message cannot be shown", problem.message);
+    if (seq) return this.show(seq);
     this.toEnd();
     await this.fill();
+  }
+
+  // The connection is there again; who reads old messages stays with them.
+  async reopen() {
+    const c = this.current;
+    if (!c.context) return this.open(c);
+    this.watch();
+    try { await this.store.load(c); } catch { /* offline again */ }
+    this.paint();
+  }
+
+  show(seq) {
+    const node = this.nodes.get(`e${seq}`)?.node;
+    if (!node) return tell("This message is not there any more", "It may have been erased.");
+    node.scrollIntoView({ block: "center" });
+    node.focus({ preventScroll: true });
+    node.classList.add("found");
+    setTimeout(() => node.classList.remove("found"), FOUND_MS);
+    $("newest").hidden = this.isAtEnd;
+    this.scrolled();
   }
 
   watch() {
@@ -62,9 +88,11 @@ export class Pane {
     const c = this.current;
     if (c) {
       c.draft = $("text").value;
+      c.context = null;
       this.store.socket.tell({ unwatch: { conversations: [c.id], users: [] } });
     }
     this.current = null;
+    this.isOld = false; // old messages are painted, not the newest
     this.nodes.clear();
     $("entries").replaceChildren();
     $("newest").hidden = true;
@@ -75,8 +103,20 @@ export class Pane {
 
   // ---- place and reading ----
 
-  get isAtEnd() { const box = $("entries"); return box.scrollHeight - box.scrollTop - box.clientHeight < 60; }
-  toEnd() { const box = $("entries"); box.scrollTop = box.scrollHeight; $("newest").hidden = true; this.seen(); }
+  get toBottom() { const box = $("entries"); return box.scrollHeight - box.scrollTop - box.clientHeight; }
+  // The end of old messages, also of such that are still painted, is not the conversation's.
+  get isAtEnd() { return !this.current?.context && !this.isOld && this.toBottom < 60; }
+
+  toEnd() {
+    const box = $("entries");
+    if (this.current?.context) {
+      this.current.context = null;
+      this.paint();
+    }
+    box.scrollTop = box.scrollHeight;
+    $("newest").hidden = true;
+    this.seen();
+  }
 
   // Read means: open, at the end, and the tab is looked at.
   seen() {
@@ -88,6 +128,7 @@ export class Pane {
     if (!this.current) return;
     if (this.isAtEnd) { $("newest").hidden = true; this.seen(); }
     while ($("entries").scrollTop < 200 && this.current && await this.store.loadOlder(this.current)) this.paint();
+    while (this.current?.context && this.toBottom < 200 && await this.store.loadNewer(this.current)) this.paint();
   }
 
   // Pages of edits and erasures show little; more until the box is full.
@@ -125,10 +166,12 @@ export class Pane {
     for (const child of [...box.children]) if (!keep.has(child)) child.remove();
     wanted.forEach((node, index) => { if (box.children[index] !== node) box.insertBefore(node, box.children[index] || null); });
     for (const [key, { node }] of this.nodes) if (!keep.has(node)) this.nodes.delete(key);
+    this.isOld = Boolean(c.context);
+    $("newest-text").textContent = c.unread ? "New messages" : "Newest messages";
     if (wasAtEnd) return this.toEnd();
     const anchor = stay && this.nodes.get(stay.key)?.node;
     if (anchor) box.scrollTop += anchor.getBoundingClientRect().top - stay.top;
-    if (c.unread) $("newest").hidden = false;
+    if (c.unread || c.context) $("newest").hidden = false;
   }
 
   firstInSight() {
@@ -143,8 +186,8 @@ export class Pane {
   wantedNodes(c) {
     const wanted = [], store = this.store;
     let lastDay = "", last = null;
-    if (!c.isLoaded) wanted.push(this.node("loading", "", () => el("div", { class: "event", textContent: "Loading…" })));
-    for (const entry of c.entries) {
+    if (!c.isLoaded && !c.context) wanted.push(this.node("loading", "", () => el("div", { class: "event", textContent: "Loading…" })));
+    for (const entry of c.view.entries) {
       const day = dayOf(entry.atMs), text = entry.message ? "" : eventText(store, entry, c);
       if (!entry.message && !text) continue;
       if (day !== lastDay) {
@@ -164,6 +207,7 @@ export class Pane {
       }
       last = entry.message ? entry : null;
     }
+    if (c.context) return wanted;
     c.pending.forEach((item, index) => {
       const isFirst = index === 0 && last?.from !== store.me.id;
       wanted.push(this.node(`p${item.cid}`, `${item.error || ""}${isFirst}`, () => this.pendingMessage(c, item, isFirst)));
@@ -250,7 +294,7 @@ export class Pane {
     if (event.key === "Enter" && !event.shiftKey && hasKeyboard) { event.preventDefault(); this.submit(); }
     if (event.key === "Escape" && this.editing) { event.stopPropagation(); this.stopEditing(); }
     if (event.key === "ArrowUp" && !$("text").value && !event.altKey) {
-      const mine = this.current.entries.findLast((e) => e.message && !e.message.erased && e.from === this.store.me.id);
+      const mine = this.current.view.entries.findLast((e) => e.message && !e.message.erased && e.from === this.store.me.id);
       if (mine) { event.preventDefault(); this.startEditing(mine); }
     }
   }

@@ -10,13 +10,17 @@ export class Conversation {
     Object.assign(this, {
       id, kind: "", title: "", members: [], memberCount: 0, head: 0, m: 0, floor: 1, unread: 0,
       delivered: 0, read: 0, told: { delivered: 0, read: 0 }, marks: new Map(), last: null, lastAtMs: 0,
-      entries: [], moreBefore: false, isLoaded: false, isPulling: false, isPullingOlder: false,
+      entries: [], moreBefore: false, isLoaded: false, isPulling: false, isPullingOlder: false, isPullingNewer: false,
+      context: null, // {entries, moreBefore}: older entries that are shown instead, with a hole up to `entries`
       pending: [], isFlushing: false, draft: "", typing: new Map(), left: false,
     });
   }
 
   // The contiguous end of what is loaded; 0 when nothing is.
   get have() { return this.entries.length ? this.entries.at(-1).seq : 0; }
+
+  // What is shown: the newest entries, or those around an older one.
+  get view() { return this.context || this; }
 
   // What the server says. It may be older than what was pushed meanwhile, so nothing goes back,
   // and `told` says which marks the server has from us.
@@ -69,7 +73,7 @@ export class Conversation {
   }
 
   forgetEntries() {
-    Object.assign(this, { entries: [], isLoaded: false, head: 0, m: 0, read: 0, delivered: 0, last: null, marks: new Map() });
+    Object.assign(this, { entries: [], context: null, isLoaded: false, head: 0, m: 0, read: 0, delivered: 0, last: null, marks: new Map() });
   }
 }
 
@@ -157,11 +161,15 @@ export class Store extends EventTarget {
     const wanted = new Set();
     for (const c of conversations) {
       for (const { user } of c.members) wanted.add(user);
-      for (const e of c.last ? [c.last, ...c.entries] : c.entries) {
+      for (const e of [...(c.last ? [c.last] : []), ...c.entries, ...c.view.entries]) {
         wanted.add(e.from);
         if (e.membership) wanted.add(e.membership.user);
       }
     }
+    await this.learnNames(wanted);
+  }
+
+  async learnNames(wanted) {
     const missing = [...wanted].filter((id) => id && !this.users.has(id));
     for (let i = 0; i < missing.length; i += 50) {
       const ids = missing.slice(i, i + 50);
@@ -213,6 +221,7 @@ export class Store extends EventTarget {
       else if (entry.seq > conversation.have + 1) this.pullAfter(conversation);
     }
     if (!conversation.kind || entry.membership) this.learn(conversation.id);
+    if (entry.erase) this.dispatchEvent(new CustomEvent("erased", { detail: `${entry.conversation}-${entry.erase.target}` }));
     if (entry.settings) conversation.title = entry.settings.title ?? conversation.title;
     if (!this.users.has(entry.from)) this.learnUsers([conversation]).then(() => this.changed(), () => {});
     this.changed();
@@ -233,11 +242,13 @@ export class Store extends EventTarget {
   append(conversation, entry) {
     conversation.entries.push(entry);
     const change = entry.edit || entry.erase;
-    const target = change && conversation.entries.find((e) => e.seq === number(change.target));
-    if (!target?.message || target.message.revision >= entry.seq) return;
-    target.message = entry.edit
-      ? { ...target.message, text: entry.edit.text, media: entry.edit.media || target.message.media, editedAtMs: entry.atMs, revision: entry.seq }
-      : { erased: true, revision: entry.seq };
+    for (const view of change ? [conversation, conversation.context] : []) {
+      const target = view?.entries.find((e) => e.seq === number(change.target));
+      if (!target?.message || target.message.revision >= entry.seq) continue;
+      target.message = entry.edit
+        ? { ...target.message, text: entry.edit.text, media: entry.edit.media || target.message.media, editedAtMs: entry.atMs, revision: entry.seq }
+        : { erased: true, revision: entry.seq };
+    }
   }
 
   takeGap({ conversation: id, head }) {
@@ -272,23 +283,73 @@ export class Store extends EventTarget {
     conversation.moreBefore = Boolean(page.moreBefore);
     conversation.isLoaded = true;
     for (const entry of conversation.entries) this.settle(conversation, entry.cid);
+    this.join(conversation);
     await this.learnUsers([conversation]);
     if (conversation.have < conversation.head) await this.pullAfter(conversation);
     this.changed();
   }
 
   async loadOlder(conversation) {
-    if (!conversation.moreBefore || conversation.isPullingOlder) return false;
+    const { view } = conversation, first = view.entries[0]?.seq;
+    if (!view.moreBefore || conversation.isPullingOlder) return false;
     conversation.isPullingOlder = true;
     try {
-      const first = conversation.entries[0]?.seq;
       const page = await this.pull({ conversation: conversation.id, before: String(first), limit: PAGE });
-      if (conversation.entries[0]?.seq !== first) return false;
-      conversation.entries = [...(page.entries || []).map(entryOf), ...conversation.entries];
-      conversation.moreBefore = Boolean(page.moreBefore);
+      if (conversation.view !== view || view.entries[0]?.seq !== first) return false;
+      view.entries = [...(page.entries || []).map(entryOf), ...view.entries];
+      view.moreBefore = Boolean(page.moreBefore);
       await this.learnUsers([conversation]);
       return true;
     } catch { return false; } finally { conversation.isPullingOlder = false; }
+  }
+
+  // Shows an old entry among those around it, unless it is among what is shown.
+  async loadAround(conversation, seq) {
+    const isIn = ({ entries }) => entries.length && entries[0].seq <= seq && entries.at(-1).seq >= seq;
+    if (isIn(conversation.view)) return;
+    if (isIn(conversation)) { conversation.context = null; return; }
+    const page = await this.pull({ conversation: conversation.id, around: String(seq), limit: PAGE });
+    if (!page.entries?.length) return;
+    conversation.context = { entries: page.entries.map(entryOf), moreBefore: Boolean(page.moreBefore) };
+    this.join(conversation);
+    await this.learnUsers([conversation]);
+  }
+
+  // More below an old entry, until the newest ones follow.
+  async loadNewer(conversation) {
+    const { context } = conversation;
+    if (!context || !conversation.isLoaded || conversation.isPullingNewer) return false;
+    conversation.isPullingNewer = true;
+    try {
+      const last = context.entries.at(-1)?.seq || 0;
+      const page = await this.pull({ conversation: conversation.id, after: String(last), limit: PAGE });
+      if (conversation.context !== context || !page.entries?.length) return false;
+      context.entries = [...context.entries, ...page.entries.map(entryOf)];
+      this.join(conversation);
+      await this.learnUsers([conversation]);
+      return true;
+    } catch { return false; } finally { conversation.isPullingNewer = false; }
+  }
+
+  // Once there is no hole any more, both stretches are one.
+  join(conversation) {
+    const { context, entries } = conversation, first = entries[0]?.seq;
+    if (!context || !conversation.isLoaded || (context.entries.at(-1)?.seq || 0) + 1 < first) return;
+    conversation.entries = [...context.entries.filter((e) => !(e.seq >= first)), ...entries];
+    conversation.moreBefore = context.moreBefore;
+    conversation.context = null;
+  }
+
+  // Messages that are as asked; the names of people and conversations may come later.
+  async search(fields) {
+    const { results } = await this.socket.request({ search: fields });
+    const hits = (results.hits || []).map(({ entry, snippet = "", highlights = [] }) => ({
+      key: `${entry.conversation}-${entry.seq}`, entry: entryOf(entry), snippet, highlights,
+    }));
+    const rooms = new Set(hits.map((hit) => hit.entry.conversation).filter((id) => !this.at(id).kind));
+    Promise.all([this.learnNames(new Set(hits.map((hit) => hit.entry.from))), ...[...rooms].map((id) => this.learn(id))])
+      .then(() => this.changed(), () => {});
+    return { ...results, hits, cursor: results.cursor || null, atLeast: number(results.atLeast) };
   }
 
   // Fills the hole between what is loaded and the head; again while new ones arrive meanwhile.

@@ -37,6 +37,35 @@ struct DocumentFilter {
             senders = senders.map { $0.filter(numbers.contains) } ?? numbers
         }
         if let wanted = filter.conversations { ranges = intersection(ranges(of: wanted)) }
+        if let wanted = filter.spans { ranges = intersection(ranges(of: wanted)) }
+    }
+
+    /// The documents of stretches. Of many only those from the segment's first conversation on are
+    /// looked at.
+    private func ranges(of wanted: [SearchSpan]) -> [Range<UInt32>] {
+        guard reader.conversationCount > 0 else { return [] }
+        let first = reader.conversation(0)
+        var low = 0
+        var high = wanted.count
+        while low < high {
+            let middle = (low + high) / 2
+            if wanted[middle].conversation < first { low = middle + 1 } else { high = middle }
+        }
+        var result: [Range<UInt32>] = []
+        var place = 0
+        for span in wanted[low...] {
+            place = reader.lowerConversation(span.conversation, from: place)
+            if place >= reader.conversationCount { break }
+            guard reader.conversation(place) == span.conversation else { continue }
+            let range = reader.documents(of: place, seqs: span.seqs)
+            guard !range.isEmpty else { continue }
+            if let last = result.last, last.upperBound == range.lowerBound {
+                result[result.count - 1] = last.lowerBound..<range.upperBound
+            } else {
+                result.append(range)
+            }
+        }
+        return result
     }
 
     /// Stretches of the documents of conversations, joined where they touch.

@@ -1,19 +1,16 @@
-/// Makes an expression of what a user wrote: words through the tokenizer, names through the caller.
+/// Makes an expression of what a user wrote: words by the tokenizer, names by the caller.
 package struct QueryCompiler {
-    private let tokenize: (String) -> [PhraseWord]
     private let senders: (String) -> [SearchID]
     private let conversations: (String) -> [SearchID]
     private let offset: Int
 
-    /// A compiler. `tokenize` gives the words of a text with their positions, in order, a word that
-    /// must be a prefix marked; `senders` and `conversations` give whom and what a name means,
-    /// nothing when it is unknown; `offset` is how far the user's clock is ahead of UTC, in
-    /// milliseconds, at most a day.
+    /// A compiler. `senders` and `conversations` give whom and what a name means, nothing when it
+    /// is unknown; `offset` is how far the user's clock is ahead of UTC, in milliseconds, at most a
+    /// day.
     package init(
-        tokenize: @escaping (String) -> [PhraseWord], senders: @escaping (String) -> [SearchID],
+        senders: @escaping (String) -> [SearchID],
         conversations: @escaping (String) -> [SearchID], offset: Int
     ) {
-        self.tokenize = tokenize
         self.senders = senders
         self.conversations = conversations
         self.offset = min(max(offset, -86_400_000), 86_400_000)
@@ -54,16 +51,17 @@ package struct QueryCompiler {
         return parts
     }
 
+    /// The terms of one word or of what stood between quotes; the tokenizer says which may go on.
     private func words(_ text: String, isUnfinished: Bool) -> SearchExpression? {
-        var words = tokenize(text)
-        guard let first = words.first else { return nil }
-        if isUnfinished { words[words.count - 1].isPrefix = true }
-        if words.count == 1 {
-            return first.isPrefix || isUnfinished ? .prefix(first.bytes) : .word(first.bytes)
+        var tokenizer = Tokenizer()
+        var text = text
+        let terms = text.withUTF8 {
+            tokenizer.query(UnsafeRawBufferPointer($0), isLastPrefix: isUnfinished).terms
         }
-        let start = words.map(\.offset).min() ?? 0
-        for index in words.indices { words[index].offset -= start }
-        return .phrase(words)
+        guard let first = terms.first else { return nil }
+        if terms.count == 1 { return first.isPrefix ? .prefix(first.bytes) : .word(first.bytes) }
+        return .phrase(
+            terms.map { PhraseWord($0.bytes, offset: $0.offset, isPrefix: $0.isPrefix) })
     }
 
     private func condition(_ condition: QueryCondition) -> SearchExpression {

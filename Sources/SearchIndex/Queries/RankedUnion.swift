@@ -6,7 +6,7 @@
 /// only the other lists, the *essential* ones, say which documents to look at; the rest are asked
 /// about those, and only as long as they could still matter. Where the bounds of all lists' current
 /// blocks stay below the worst hit, the stretch up to the nearest end of a block is passed over.
-struct RankedUnion {
+struct RankedUnion: UnionSearch {
     private struct List {
         var cursor: PostingsCursor
         let word: Int
@@ -24,7 +24,6 @@ struct RankedUnion {
     private var stretchLast: UInt32 = 0
     private var stretchBound = 0.0
     private var hasStretch = false
-    /// True when documents were passed over.
     private(set) var hasSkipped = false
 
     init(_ relevance: Relevance, _ reader: SegmentReader) throws(SearchError) {
@@ -48,20 +47,18 @@ struct RankedUnion {
     var work: Int { lists.reduce(0) { $0 + $1.cursor.work } }
     var isRotten: Bool { lists.contains { $0.cursor.isRotten } }
 
-    /// The next document, with its score, that may be better than `threshold` and that the matcher
-    /// accepts; nil at the end or when the budget is spent.
     mutating func next(
         _ matcher: inout SegmentMatcher, threshold: Double?,
         _ budget: inout SegmentMatcher.Budget
     ) -> (document: UInt32, score: Double)? {
         while true {
             if let threshold {
-                while essential < lists.count, sums[essential] < threshold { essential += 1 }
+                while essential < lists.count, sums[essential] < threshold {
+                    essential += 1
+                    hasSkipped = true
+                }
             }
-            if essential == lists.count {
-                hasSkipped = hasSkipped || !lists.isEmpty
-                return nil
-            }
+            if essential == lists.count { return nil }
             var document = PostingsCursor.end
             for index in essential..<lists.count {
                 document = min(document, lists[index].cursor.document)

@@ -33,11 +33,29 @@ package struct PhraseWord: Equatable, Sendable {
     }
 }
 
+/// A stretch of one conversation.
+package struct SearchSpan: Equatable, Sendable {
+    /// Which conversation.
+    package var conversation: SearchID
+    /// From which message to which.
+    package var seqs: ClosedRange<UInt64>
+
+    /// A stretch.
+    package init(conversation: SearchID, seqs: ClosedRange<UInt64>) {
+        self.conversation = conversation
+        self.seqs = seqs
+    }
+}
+
 /// What a document must be like besides its words.
 package struct SearchFilter: Equatable, Sendable {
     /// Conversations it may be of, ascending, each once; nil: any.
     package var conversations: [SearchID]? {
         didSet { conversations = conversations.map(Self.ordered) }
+    }
+    /// Stretches of conversations it may be of, ascending, one of each conversation; nil: any.
+    package var spans: [SearchSpan]? {
+        didSet { precondition(Self.areOrdered(spans), "stretches ascend by conversation") }
     }
     /// Who may have said it, ascending, each once; nil: anybody.
     package var senders: [SearchID]? {
@@ -57,6 +75,13 @@ package struct SearchFilter: Equatable, Sendable {
         self.senders = senders.map(Self.ordered)
         self.times = times
         self.flags = flags
+    }
+
+    private static func areOrdered(_ spans: [SearchSpan]?) -> Bool {
+        guard let spans else { return true }
+        return spans.indices.dropFirst().allSatisfy {
+            spans[$0 - 1].conversation < spans[$0].conversation
+        }
     }
 
     private static func ordered(_ ids: [SearchID]) -> [SearchID] {
@@ -84,9 +109,14 @@ package struct SearchPosition: Equatable, Sendable {
     /// The score as ordered bits; 0 when the order is by time.
     var score: UInt64
     /// When it was said.
-    var time: UInt64
+    package var time: UInt64
     /// Which document.
-    var key: DocumentKey
+    package var key: DocumentKey
+
+    /// The place of a document in the order by time.
+    package init(time: UInt64, key: DocumentKey) {
+        self.init(score: 0, time: time, key: key)
+    }
 
     /// True when it comes before `other`.
     func precedes(_ other: SearchPosition) -> Bool {

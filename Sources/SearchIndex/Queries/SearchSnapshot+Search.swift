@@ -156,7 +156,20 @@ private struct Search {
     ) throws(SearchError) {
         var matcher = try SegmentPlanner.matcher(part, .all([]), request.filter, &budget)
         if matcher.isEmpty { return }
-        var union = try RankedUnion(relevance, part.reader)
+        if try WindowedUnion.isWorth(relevance, part.reader, matcher.filter) {
+            var union = try WindowedUnion(relevance, part.reader)
+            try offer(index, part, &union, &matcher)
+        } else {
+            var union = try RankedUnion(relevance, part.reader)
+            try offer(index, part, &union, &matcher)
+        }
+    }
+
+    @inline(__always)
+    private mutating func offer(
+        _ index: Int, _ part: SearchSnapshot.Part, _ union: inout some UnionSearch,
+        _ matcher: inout SegmentMatcher
+    ) throws(SearchError) {
         while let (document, score) = union.next(&matcher, threshold: threshold, &budget) {
             offer(index, document, score)
         }

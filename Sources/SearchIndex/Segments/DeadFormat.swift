@@ -88,6 +88,13 @@ enum DeadFormat {
         return writer.bytes
     }
 
+    /// Of how many documents a list says it is; 0 when it is too short to say, or says too many.
+    static func storedDocuments(_ bytes: [UInt8]) -> Int {
+        guard bytes.count >= 48 else { return 0 }
+        let count = bytes[12..<16].reversed().reduce(0) { $0 << 8 | Int($1) }
+        return count <= SegmentFormat.documentsMax ? count : 0
+    }
+
     static func decode(
         _ bytes: [UInt8], segment: UInt64, version: UInt64, documents: Int
     ) throws(Rot) -> DeadDocuments {

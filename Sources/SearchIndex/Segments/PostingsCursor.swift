@@ -393,6 +393,33 @@ struct PostingsCursor {
             start: numbers + index, count: document == Self.end ? 0 : filled &- index)
     }
 
+    /// Calls `body` for each document from the current one on and below `limit`, with how often the
+    /// term stands in it, and moves behind them.
+    @inline(__always)
+    mutating func drain(
+        below limit: UInt32, _ body: (_ document: UInt32, _ frequency: UInt32) -> Void
+    ) {
+        while document < limit {
+            var stop = filled
+            if blockLast >= limit {
+                stop = index &+ 1
+                while numbers[stop] < limit { stop &+= 1 }
+            }
+            if block < blocks, skipByte(block, 10) <= 1 {
+                for place in index..<stop { body(numbers[place], 1) }
+            } else {
+                if !hasFrequencies { loadFrequencies() }
+                for place in index..<stop { body(numbers[place], numbers[128 &+ place]) }
+            }
+            if stop == filled {
+                load(block &+ 1)
+            } else {
+                index = stop
+                document = numbers[stop]
+            }
+        }
+    }
+
     /// Moves to the first document of the next block.
     @inline(__always)
     mutating func nextBlock() { load(block &+ 1) }

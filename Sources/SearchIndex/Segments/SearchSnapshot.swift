@@ -3,7 +3,7 @@ package struct SearchSnapshot: Sendable {
     /// One segment and what is dead in it.
     struct Part: Sendable {
         let reader: SegmentReader
-        let dead: DeadDocuments
+        var dead: DeadDocuments
     }
 
     /// Newest first: by highest time, descending.

@@ -12,6 +12,9 @@ package struct SearchStore: ~Copyable {
         let reader: SegmentReader
         var dead: DeadDocuments
         var deadVersion: UInt64
+        /// No document died in an earlier generation than this; nil when none is dead. Not stored:
+        /// after an opening the dead count as dead for ever.
+        var deadSince: UInt64?
     }
 
     private let files: any FileSystem
@@ -26,6 +29,10 @@ package struct SearchStore: ~Copyable {
 
     /// How far the messages were read, as given to the last commit; empty at first.
     package var cursor: [UInt8] { manifest.cursor }
+
+    /// The number of changes so far: what was committed has died or lives since this generation at
+    /// the latest.
+    package var generation: UInt64 { manifest.generation }
 
     /// What can be searched now.
     package var snapshot: SearchSnapshot {
@@ -62,20 +69,24 @@ package struct SearchStore: ~Copyable {
     private static func readManifest(
         _ files: any FileSystem, _ directory: String, _ tokens: TokenVersion
     ) throws(SearchError) -> SearchManifest {
+        guard let stored = try storedManifest(files, directory) else { return SearchManifest() }
+        if stored.tokens != tokens { throw .outdated(found: stored.tokens) }
+        return stored.manifest
+    }
+
+    /// What `MANIFEST` says; nil when there is none.
+    static func storedManifest(
+        _ files: any FileSystem, _ directory: String
+    ) throws(SearchError) -> (manifest: SearchManifest, tokens: TokenVersion)? {
         let path = "\(directory)/\(SearchManifestFormat.name)"
         let isThere = try SearchError.atDisk { () throws(DiskError) in try files.exists(path) }
-        if !isThere { return SearchManifest() }
+        if !isThere { return nil }
         let bytes = try read(files, path, max: 1 << 28)
-        let decoded: (manifest: SearchManifest, tokens: TokenVersion)
-        do { decoded = try SearchManifestFormat.decode(bytes) } catch {
-            throw error.error(in: path)
-        }
-        if decoded.tokens != tokens { throw .outdated(found: decoded.tokens) }
-        return decoded.manifest
+        do { return try SearchManifestFormat.decode(bytes) } catch { throw error.error(in: path) }
     }
 
     /// The bytes of a file that must be there.
-    private static func read(
+    static func read(
         _ files: any FileSystem, _ path: String, max: UInt64
     ) throws(SearchError) -> [UInt8] {
         do throws(DiskError) {
@@ -90,34 +101,45 @@ package struct SearchStore: ~Copyable {
     }
 
     private func load(_ entry: SearchManifest.Entry) throws(SearchError) -> Live {
+        let (reader, dead) = try Self.load(entry, files, directory, tokens)
+        return Live(
+            reader: reader, dead: dead, deadVersion: entry.deadVersion,
+            deadSince: dead.count > 0 ? 0 : nil)
+    }
+
+    /// A segment and its dead documents, as a manifest names them.
+    static func load(
+        _ entry: SearchManifest.Entry, _ files: any FileSystem, _ directory: String,
+        _ tokens: TokenVersion
+    ) throws(SearchError) -> (reader: SegmentReader, dead: DeadDocuments) {
         let fileID = entry.summary.fileID
         let path = "\(directory)/\(SegmentFormat.name(fileID))"
-        let reader = try openSegment(fileID, path)
+        let reader = try openSegment(files, fileID, path)
         guard reader.summary == entry.summary, reader.tokens == tokens else {
             throw .corrupt(
                 file: path, offset: 0, expected: "what the manifest says", found: "another segment")
         }
-        var dead = DeadDocuments(documents: reader.documentCount)
-        if entry.deadVersion > 0 {
-            let name = DeadFormat.name(segment: fileID, version: entry.deadVersion)
-            let deadPath = "\(directory)/\(name)"
-            let bytes = try Self.read(files, deadPath, max: 1 << 33)
-            do throws(Rot) {
-                dead = try DeadFormat.decode(
-                    bytes, segment: fileID, version: entry.deadVersion,
-                    documents: reader.documentCount)
-                guard dead.count == Int(entry.dead) else {
-                    throw Rot(32, "\(entry.dead) dead documents", "\(dead.count)")
-                }
-            } catch {
-                throw error.error(in: deadPath)
-            }
+        if entry.deadVersion == 0 {
+            return (reader, DeadDocuments(documents: reader.documentCount))
         }
-        return Live(reader: reader, dead: dead, deadVersion: entry.deadVersion)
+        let name = DeadFormat.name(segment: fileID, version: entry.deadVersion)
+        let deadPath = "\(directory)/\(name)"
+        let bytes = try read(files, deadPath, max: 1 << 33)
+        do throws(Rot) {
+            let dead = try DeadFormat.decode(
+                bytes, segment: fileID, version: entry.deadVersion,
+                documents: reader.documentCount)
+            guard dead.count == Int(entry.dead) else {
+                throw Rot(32, "\(entry.dead) dead documents", "\(dead.count)")
+            }
+            return (reader, dead)
+        } catch {
+            throw error.error(in: deadPath)
+        }
     }
 
-    private func openSegment(
-        _ fileID: UInt64, _ path: String
+    static func openSegment(
+        _ files: any FileSystem, _ fileID: UInt64, _ path: String
     ) throws(SearchError) -> SegmentReader {
         let file: any File
         do throws(DiskError) {
@@ -147,12 +169,12 @@ package struct SearchStore: ~Copyable {
         }
     }
 
-    private static func isOurs(_ name: String) -> Bool {
+    static func isOurs(_ name: String) -> Bool {
         name == SearchManifestFormat.newName || name.hasSuffix(SegmentFormat.ending)
             || name.hasSuffix(DeadFormat.ending)
     }
 
-    private static func names(_ entry: SearchManifest.Entry) -> [String] {
+    static func names(_ entry: SearchManifest.Entry) -> [String] {
         let fileID = entry.summary.fileID
         let segment = SegmentFormat.name(fileID)
         return entry.deadVersion == 0
@@ -165,6 +187,7 @@ package struct SearchStore: ~Copyable {
         files: any FileSystem, directory: String
     ) throws(SearchError) {
         try SearchError.atDisk { () throws(DiskError) in
+            try files.makeDirectory(directory)
             let manifest = "\(directory)/\(SearchManifestFormat.name)"
             if try files.exists(manifest) {
                 try files.unlink(manifest)
@@ -194,14 +217,12 @@ extension SearchStore {
             }
         }
         try changing { (store) throws(SearchError) in
-            let fileID = store.takeFileID()
-            if let reader = try store.write(
-                fileID,
-                { (file) throws(SearchError) in
+            if !builder.isEmpty {
+                let fileID = store.takeFileID()
+                let reader = try store.write(fileID) { (file) throws(SearchError) in
                     try builder.write(to: file, fileID: fileID, tokens: store.tokens)
-                })
-            {
-                next.append(store.fresh(reader))
+                }
+                if let reader { next.append(store.fresh(reader)) }
             }
             try store.publish(next, cursor: cursor)
         }
@@ -247,6 +268,7 @@ extension SearchStore {
             let before = self.manifest.entries.first { $0.summary.fileID == fileID }
             if next[index].dead.count != Int(before?.dead ?? 0) {
                 next[index].deadVersion = manifest.generation
+                next[index].deadSince = next[index].deadSince ?? manifest.generation
                 let name = DeadFormat.name(segment: fileID, version: manifest.generation)
                 try writeNew(
                     name,
@@ -318,11 +340,28 @@ extension SearchStore {
         return plan(Array(live.indices))
     }
 
+    /// The rewriting of one segment without its dead documents, some of which died in `generation`
+    /// or before; of several the one whose died first. Nil when there is none.
+    ///
+    /// Words of what was erased stand in the files until then. Who wants them gone takes the
+    /// ``generation`` after the erasing commit and repeats this, each plan run and installed, until
+    /// it is nil: so each segment concerned is rewritten once, one at a time, however much dies
+    /// meanwhile, and the others not at all, as a full merge would.
+    package mutating func planPurge(diedUntil generation: UInt64 = .max) -> MergePlan? {
+        if failure != nil || !merging.isEmpty { return nil }
+        var first: (since: UInt64, index: Int)?
+        for (index, segment) in live.enumerated() {
+            guard let since = segment.deadSince, since <= generation else { continue }
+            if first.map({ since < $0.since }) ?? true { first = (since, index) }
+        }
+        return first.map { plan([$0.index]) }
+    }
+
     private mutating func plan(_ indexes: [Int]) -> MergePlan {
         merging = Set(indexes.map { live[$0].reader.summary.fileID })
         return MergePlan(
             inputs: indexes.map { .init(reader: live[$0].reader, dead: live[$0].dead) },
-            fileID: takeFileID(), tokens: tokens,
+            generation: generation, fileID: takeFileID(), tokens: tokens,
             writer: SegmentFileWriter(files: files, directory: directory))
     }
 
@@ -341,7 +380,9 @@ extension SearchStore {
                 where !input.dead.contains(document) && now?.dead.contains(document) ?? true {
                     let key = input.reader.key(document)
                     guard let place = result?.reader.find(key) else { continue }
-                    _ = result?.dead.insert(place)
+                    if result?.dead.insert(place) == true {
+                        result?.deadSince = merged.generation + 1
+                    }
                 }
             }
             if let result { next.append(result) }
@@ -350,6 +391,7 @@ extension SearchStore {
         merging = []
     }
 
-    /// Gives a planned merge up; what it wrote is removed by the next opening.
+    /// Gives a planned merge up that failed, or whose result is not wanted; a result's file is
+    /// removed by the next opening.
     package mutating func abandonMerge() { merging = [] }
 }

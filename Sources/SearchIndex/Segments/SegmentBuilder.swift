@@ -8,9 +8,9 @@ package import Platform
 /// written, documents are sorted by key and the words are dealt to their terms by counting: that is
 /// faster than growing a list per term, and a later version of a document or its removal simply
 /// wins over an earlier one.
-package struct SegmentBuilder {
+package struct SegmentBuilder: Sendable {
     /// One version of a document, or its removal.
-    private struct Event {
+    private struct Event: Sendable {
         let document: SearchDocument
         let isRemoval: Bool
         let firstWord: Int
@@ -27,6 +27,9 @@ package struct SegmentBuilder {
     package init(memoryMax: Int) {
         self.memoryMax = memoryMax
     }
+
+    /// Versions and removals so far, several of one document included.
+    package var eventCount: Int { events.count }
 
     /// True when nothing happened.
     package var isEmpty: Bool { events.isEmpty }
@@ -62,6 +65,24 @@ package struct SegmentBuilder {
         let document = SearchDocument(
             key: key, time: 0, sender: SearchID(high: 0, low: 0), flags: [])
         events.append(Event(document: document, isRemoval: true, firstWord: words.count, words: 0))
+    }
+
+    /// What happened from one version or removal on, numbered as ``eventCount`` counts them.
+    package func suffix(from first: Int) -> SegmentBuilder {
+        var suffix = SegmentBuilder(memoryMax: memoryMax)
+        suffix.events.reserveCapacity(events.count - first)
+        for event in events[first...] {
+            let start = suffix.words.count
+            for word in words[event.firstWord..<(event.firstWord + event.words)] {
+                let number = terms.withBytes(UInt32(word >> 32)) { suffix.terms.number(of: $0) }
+                suffix.words.append(UInt64(number) << 32 | word & UInt64(UInt32.max))
+            }
+            suffix.events.append(
+                Event(
+                    document: event.document, isRemoval: event.isRemoval, firstWord: start,
+                    words: event.words))
+        }
+        return suffix
     }
 
     /// Indexes of the last event of each key, by key.

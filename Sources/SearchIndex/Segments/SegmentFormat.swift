@@ -182,6 +182,14 @@ package struct TokenVersion: Equatable, Sendable {
     /// Version of Unicode, major × 65,536 + minor × 256 + update.
     package var unicode: UInt32
 
+    /// Those of ``Tokenizer``.
+    package static let current = {
+        let unicode = Tokenizer.unicodeVersion
+        return TokenVersion(
+            tokenizer: UInt32(Tokenizer.version),
+            unicode: unicode / 10_000 << 16 | unicode / 100 % 100 << 8 | unicode % 100)
+    }()
+
     /// Rules and tables.
     package init(tokenizer: UInt32, unicode: UInt32) {
         self.tokenizer = tokenizer

@@ -180,19 +180,34 @@ extension SegmentReader {
     func find(_ key: DocumentKey) -> UInt32? {
         let index = lowerConversation(key.conversation)
         guard index < conversationCount, conversation(index) == key.conversation else { return nil }
+        let low = lowerDocument(key.seq, conversation: index)
+        guard low < firstDocument(index + 1),
+            seq(UInt32(low), conversation: index) == key.seq
+        else { return nil }
+        return UInt32(low)
+    }
+
+    /// The documents of a stretch of a conversation.
+    func documents(of index: Int, seqs: ClosedRange<UInt64>) -> Range<UInt32> {
+        let start = lowerDocument(seqs.lowerBound, conversation: index)
+        let end =
+            seqs.upperBound == .max
+            ? firstDocument(index + 1) : lowerDocument(seqs.upperBound + 1, conversation: index)
+        return UInt32(start)..<UInt32(max(start, end))
+    }
+
+    /// The first document of a conversation that is not below `wanted`.
+    private func lowerDocument(_ wanted: UInt64, conversation index: Int) -> Int {
         var low = firstDocument(index)
         var high = firstDocument(index + 1)
         while low < high {
             let middle = (low + high) / 2
-            if seq(UInt32(middle), conversation: index) < key.seq {
+            if seq(UInt32(middle), conversation: index) < wanted {
                 low = middle + 1
             } else {
                 high = middle
             }
         }
-        guard low < firstDocument(index + 1),
-            seq(UInt32(low), conversation: index) == key.seq
-        else { return nil }
-        return UInt32(low)
+        return low
     }
 }

@@ -130,7 +130,7 @@ enum Bytewise {
         OrderedKey.compare(left, right)
     }
 
-    static func isPrefix(_ prefix: [UInt8], of term: [UInt8]) -> Bool {
+    static func isPrefix(_ prefix: [UInt8], of term: some Collection<UInt8>) -> Bool {
         term.count >= prefix.count && term.starts(with: prefix)
     }
 }

@@ -30,7 +30,10 @@ package struct QueryWord: Equatable, Sendable {
 
 extension Tokenizer {
     /// The terms for one word as typed, that is for text without spaces. `isLastPrefix` says that
-    /// the word may go on; a last character of a script without spaces always may.
+    /// the word may go on; a single character of a script without spaces always may.
+    ///
+    /// The last pair may go on by marks. Not one of Hangul: spaced words begin like pairs and stand
+    /// at other positions, so that characters would be found in another order.
     package mutating func query(
         _ word: UnsafeRawBufferPointer, isLastPrefix: Bool
     ) -> QueryWord {
@@ -46,7 +49,10 @@ extension Tokenizer {
             switch kind {
             case .word: query.terms.append(term.prefix(isFinal && isLastPrefix))
             case .lone: query.terms.append(term.prefix(isFinal))
-            case .pair: query.terms.append(term)
+            case .pair:
+                let isLast = index + 2 == pieces.count && pieces[index + 1].kind == .last
+                let mayGoOn = isLast && isLastPrefix && !pieces[index + 1].term.isHangul
+                query.terms.append(term.prefix(mayGoOn))
             // The pair before says as much.
             case .last: continue
             case .whole:
@@ -62,6 +68,13 @@ extension Tokenizer {
 }
 
 extension QueryWord.Term {
+    /// True when it begins with a unit of Hangul.
+    fileprivate var isHangul: Bool {
+        bytes.withUnsafeBytes {
+            !$0.isEmpty && ScalarProfile(ScalarDecoder.decode($0, at: 0).scalar).action == .hangul
+        }
+    }
+
     fileprivate func prefix(_ isPrefix: Bool) -> Self {
         Self(bytes: bytes, offset: offset, isPrefix: isPrefix)
     }

@@ -92,7 +92,7 @@ extension SimulatedClient {
             self.feed = max(self.feed, feed)
             if isDraining { drainPings += 1 }
         case .error(let error): refused(error, id)
-        case .hello, .typing, .presence, .done, .closing: break
+        case .hello, .typing, .presence, .done, .results, .closing: break
         }
     }
 

@@ -19,6 +19,7 @@ struct MagpieDump: ParsableCommand {
         version: Release.version,
         subcommands: [
             TableCommands.self, LogCommands.self, ManifestCommands.self, TreeCommands.self,
+            IndexCommands.self,
         ])
 
     /// Parses, runs, and ends with the status that the discussion above promises.

@@ -1,0 +1,223 @@
+import ChatEngine
+import ChatModel
+import LSMTree
+import Platform
+import RaftCore
+import Replication
+import SearchIndex
+import Synchronization
+
+// What the indexer's lane does in its turns.
+extension SearchIndexer {
+    // MARK: Touches
+
+    /// Takes what entries touched, at most `budget` rows; true when nothing is left.
+    @discardableResult
+    func workOff(_ budget: inout Int) -> Bool {
+        // The second round takes what came while the first was under way.
+        for _ in 0..<2 {
+            guard workOffBatch(&budget) else { return false }
+            batch = touches.take()
+            batchPlace = 0
+            if batch.isEmpty { return true }
+            beginBatch()
+        }
+        return workOffBatch(&budget)
+    }
+
+    private func beginBatch() {
+        for (group, index) in batch.installed.sorted(by: { $0.key < $1.key }) {
+            shard(group)?.beginAnew(upTo: index)
+        }
+        for group in batch.lost.sorted() { shard(group)?.beginAnew(upTo: nil) }
+        if batch.isErasing {
+            for shard in shards { shard.beginPurge() }
+            purging = Set(shards.map(\.shard))
+        }
+    }
+
+    /// True when the batch is worked off.
+    private func workOffBatch(_ budget: inout Int) -> Bool {
+        if batchPlace < batch.touches.count {
+            let queries = ChatQueries(tree.snapshot())
+            while batchPlace < batch.touches.count {
+                if budget <= 0 { return false }
+                if workOffTouch(queries, &budget) { batchPlace += 1 }
+            }
+        }
+        endBatch()
+        return true
+    }
+
+    /// True when all entries of the next touch were looked at.
+    private func workOffTouch(
+        _ queries: ChatQueries<Snapshot>, _ budget: inout Int
+    ) -> Bool {
+        let touch = batch.touches[batchPlace]
+        guard let shard = shard(touch.shard), !shard.mustRebuild else { return true }
+        let first = touch.seqs.lowerBound
+        let room = max(1, min(budget, shard.tailRoom))
+        let last = min(touch.seqs.upperBound, first + UInt64(room) - 1)
+        let conversation = SearchID(touch.conversation)
+        do {
+            try queries.visitEntries(of: touch.conversation, first...last) { seq, entry in
+                shard.take(
+                    entry, DocumentKey(conversation: conversation, seq: seq), &tokenizer)
+            }
+        } catch {
+            fail(shard, error)
+        }
+        budget -= Int(last - first) + 1
+        if shard.isTailFull, !shard.isClosed { commit(shard) }
+        if last == touch.seqs.upperBound { return true }
+        batch.touches[batchPlace].seqs = (last + 1)...touch.seqs.upperBound
+        return false
+    }
+
+    private func endBatch() {
+        for shard in shards where batch.applied[Int(shard.shard)] > 0 {
+            shard.took(upTo: batch.applied[Int(shard.shard)])
+        }
+        if batch.isCut || batch.isErasing {
+            for shard in shards where shard.isBehind && !dueCommits.contains(shard.shard) {
+                dueCommits.append(shard.shard)
+            }
+        }
+        batch = .init(applied: [LogIndex](repeating: 0, count: batch.applied.count))
+        batchPlace = 0
+    }
+
+    // MARK: The disk
+
+    /// A shard is not opened while a merge writes into its directory.
+    func mayOpen(_ shard: SearchShard) -> Bool { merging != shard.shard }
+
+    func open(_ shard: SearchShard) {
+        do throws(SearchError) {
+            try shard.open()
+            if shard.isScanning {
+                notice("search index of shard \(shard.shard): it is made anew from the messages")
+            }
+        } catch {
+            fail(shard, error)
+        }
+    }
+
+    func commit(_ shard: SearchShard) {
+        do throws(SearchError) {
+            try shard.commit()
+        } catch {
+            fail(shard, error)
+        }
+    }
+
+    /// A shard's index cannot be gone on with; the operator hears it once.
+    func fail(_ shard: SearchShard, _ error: any Error) {
+        // Rows that cannot be read may be missing in the index.
+        let mustRebuild = (error as? SearchError)?.needsRebuild ?? true
+        if shard.fail(nowNs, mustRebuild: mustRebuild) {
+            notice(
+                "search index of shard \(shard.shard): \(error). The node goes on; the index is "
+                    + (mustRebuild ? "made anew" : "opened again") + " when that can be done")
+        }
+    }
+
+    func takeDamage(_ file: String) {
+        guard let shard = shards.first(where: { file.hasPrefix($0.directory + "/") }),
+            !shard.isClosed
+        else { return }
+        fail(
+            shard,
+            SearchError.corrupt(
+                file: file, offset: 0, expected: "lists as the format says", found: "others"))
+    }
+
+    // MARK: Scanning
+
+    /// Reads some rows of a shard that is made anew, if there is one. On this lane, so that what is
+    /// read and what entries touch come in one order.
+    func scan() {
+        guard let shard = shards.first(where: \.isScanning), case .scanning(let key) = shard.phase
+        else { return }
+        let start = nowNs
+        guard hasRoom() else {
+            scanDueNs = start &+ NodeLimits.searchPauseNsMin
+            return
+        }
+        do {
+            let queries = ChatQueries(tree.snapshot())
+            let next = try queries.visitEntries(
+                in: shard.slots, from: key, limit: NodeLimits.searchScanRows
+            ) { shard.scan($0, &tokenizer) }
+            shard.scanned(upTo: next)
+        } catch {
+            // The rows cannot be read now: the scan goes on from here later.
+            scanDueNs = start &+ NodeLimits.searchPauseNsMax
+            return
+        }
+        if shard.isWhole {
+            notice("search index of shard \(shard.shard): it is whole again")
+            commit(shard)
+        } else if shard.isTailFull {
+            commit(shard)
+        }
+        // Half of the time belongs to others.
+        let now = nowNs
+        scanDueNs = now &+ max(now &- start, NodeLimits.searchRestNs)
+    }
+
+    // MARK: Merges
+
+    /// Begins the next merge that is due, if none is under way.
+    func beginMerge() {
+        guard merging == nil, hasRoom() else { return }
+        for shard in shards where !shard.isClosed {
+            var plan = purging.contains(shard.shard) ? shard.planPurge() : nil
+            if plan == nil {
+                purging.remove(shard.shard)
+                plan = shard.planMerge()
+            }
+            guard let plan else { continue }
+            merging = shard.shard
+            mergeLane.submit { [self, group = shard.shard] in
+                let result = Result { () throws(SearchError) in
+                    try plan.run(isCancelled: { [self] in isEnding.load(ordering: .relaxed) })
+                }
+                finished(group, result)
+            }
+            return
+        }
+    }
+
+    func takeMerge(_ group: GroupID, _ result: Result<MergedSegment, SearchError>) {
+        merging = nil
+        guard let shard = shard(group) else { return }
+        do throws(SearchError) {
+            try shard.install(try result.get())
+        } catch {
+            if !shard.isClosed { fail(shard, error) }
+        }
+    }
+
+    // MARK: Figures
+
+    var report: SearchReport {
+        var report = SearchReport()
+        for shard in shards {
+            let figures = shard.figures
+            report.documents += figures.documents
+            report.segments += figures.segments
+            report.bytes += figures.bytes
+            report.deadDocuments += figures.dead
+            report.tailEvents += shard.tailEvents
+            if !shard.isWhole {
+                report.indexing.append(
+                    .init(
+                        shard: shard.shard, slotsDone: shard.scannedSlots,
+                        slots: shard.slotCount))
+            }
+        }
+        report.isMerging = merging != nil
+        return report
+    }
+}

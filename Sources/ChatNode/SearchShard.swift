@@ -1,0 +1,280 @@
+import ChatModel
+import Platform
+import RaftCore
+import Replication
+import SearchIndex
+
+/// One shard's index: the store on the disk, and the tail, which is what happened since the store's
+/// last commit and is only in memory.
+///
+///     closed ── open ──▶ whole                 the store knows everything up to the tree's cut
+///       ▲                  ▲
+///       │ an error         │ the last row
+///       └──────────── scanning                 begun anew: the shard's rows are read again
+///
+/// The store's cursor is the shard's log index up to which it holds what entries touched; while
+/// rows are scanned it is empty. The tree applies everything above its last durable cut again after
+/// a start, and so touches it again: a store whose cursor is not below that cut lacks nothing.
+// Confined to the indexer's lane.
+final class SearchShard {
+    enum Phase {
+        /// There is no store, or one that has failed: it is opened, or opened again, when the time
+        /// has come.
+        case closed
+        /// Rows are read from this key on.
+        case scanning(from: [UInt8]?)
+        case whole
+    }
+
+    let shard: GroupID
+    let slots: ClosedRange<Slot>
+    let directory: String
+    private let files: any FileSystem
+    private(set) var phase = Phase.closed
+    /// Kept for reading after it has failed.
+    private var store: SearchStore?
+    private var tail = SegmentBuilder(memoryMax: NodeLimits.searchTailBytesMax)
+    /// The tree's rows up to this log index were touched.
+    private(set) var taken: LogIndex
+    /// The store's cursor is at least this, or the store is not what it was; nil: it was begun anew
+    /// and has none.
+    private(set) var committed: LogIndex?
+    /// The next opening begins anew.
+    private(set) var mustRebuild = false
+    /// Store and tail together lack nothing; so it is also while a store that failed waits to be
+    /// opened again.
+    private var isComplete = false
+    /// When it is opened, in monotonic nanoseconds.
+    private(set) var dueNs: UInt64 = 0
+    private var pauseNs: UInt64 = 0
+    /// What can be searched, until something changes.
+    private var stage: SearchStage?
+    /// What earlier looks made of the store and the tail's first `stagedEvents`.
+    private var staged: SearchStage?
+    private var stagedEvents = 0
+    private let tailEventsMax: Int
+    /// The generation of the store up to which a purge looks for dead documents.
+    private var purgeGeneration = UInt64.max
+    /// The slot at which the scan is.
+    private(set) var scannedSlots = 0
+
+    /// - Parameters:
+    ///   - position: how far the shard's rows go, as recovered.
+    ///   - tailEventsMax: changes that the tail holds before they are made durable.
+    init(
+        _ shard: GroupID, slots: ClosedRange<Slot>, directory: String, files: any FileSystem,
+        position: LogIndex, tailEventsMax: Int
+    ) {
+        self.shard = shard
+        self.slots = slots
+        self.directory = directory
+        self.files = files
+        self.tailEventsMax = tailEventsMax
+        taken = position
+        committed = position
+    }
+
+    /// Slots of the shard.
+    var slotCount: Int { Int(slots.upperBound.rawValue - slots.lowerBound.rawValue) + 1 }
+    var isWhole: Bool { if case .whole = phase { true } else { false } }
+    var isScanning: Bool { if case .scanning = phase { true } else { false } }
+    var isClosed: Bool { if case .closed = phase { true } else { false } }
+    var tailEvents: Int { tail.eventCount }
+
+    /// Changes that the tail takes before it is full.
+    var tailRoom: Int { tailEventsMax - tail.eventCount }
+    /// True when the tail must be committed before more is added.
+    var isTailFull: Bool { tail.eventCount >= tailEventsMax || tail.isFull }
+
+    /// True when a cut of the tree now would leave the store behind.
+    var isBehind: Bool {
+        isWhole && (!tail.isEmpty || committed.map { $0 < taken } ?? true)
+    }
+
+    /// What can be searched now. Cheap: what it costs is paid by who searches.
+    var current: SearchShardView {
+        SearchShardView(stage: currentStage, isWhole: isComplete)
+    }
+
+    /// Those who look often pay for what is new alone: many events become a stage that stays.
+    private var currentStage: SearchStage {
+        if let stage { return stage }
+        let below = staged ?? SearchStage(store?.snapshot ?? .empty)
+        staged = below
+        let count = tail.eventCount - stagedEvents
+        guard count > 0 else {
+            stage = below
+            return below
+        }
+        let made = SearchStage(above: below, tail.suffix(from: stagedEvents))
+        if count >= NodeLimits.searchStageEvents {
+            (staged, stagedEvents) = (made, tail.eventCount)
+        }
+        stage = made
+        return made
+    }
+
+    /// The store or the whole tail is another.
+    private func forgetStages() { (stage, staged, stagedEvents) = (nil, nil, 0) }
+
+    private func emptyTail() {
+        tail = SegmentBuilder(memoryMax: NodeLimits.searchTailBytesMax)
+        forgetStages()
+    }
+
+    // MARK: Opening
+
+    /// Opens the store, or begins it anew. Blocks on the disk.
+    func open() throws(SearchError) {
+        precondition(isClosed, "a shard's index is opened once")
+        forgetStages()
+        if !mustRebuild {
+            do throws(SearchError) {
+                let opened = try SearchStore.open(
+                    files: files, directory: directory, tokens: .current)
+                if let cursor = SearchCursorFormat.decode(opened.cursor), let committed,
+                    cursor >= committed
+                {
+                    store = consume opened
+                    return become(.whole)
+                }
+            } catch {
+                if !error.needsRebuild { throw error }
+            }
+        }
+        (mustRebuild, isComplete, committed) = (true, false, nil)
+        emptyTail()
+        try SearchStore.discard(files: files, directory: directory)
+        store = try SearchStore.open(files: files, directory: directory, tokens: .current)
+        mustRebuild = false
+        scannedSlots = 0
+        // Without rows there is nothing to scan.
+        if taken == 0 { committed = 0 }
+        become(taken == 0 ? .whole : .scanning(from: nil))
+    }
+
+    private func become(_ phase: Phase) {
+        self.phase = phase
+        isComplete = isWhole
+        forgetStages()
+    }
+
+    /// It cannot be gone on with: it is opened again later, and later each time. True the first
+    /// time.
+    func fail(_ nowNs: UInt64, mustRebuild: Bool) -> Bool {
+        let isFirst = pauseNs == 0
+        if isScanning || mustRebuild {
+            self.mustRebuild = true
+            isComplete = false
+        }
+        phase = .closed
+        pauseNs = min(
+            max(pauseNs * 2, NodeLimits.searchPauseNsMin), NodeLimits.searchPauseNsMax)
+        dueNs = nowNs &+ pauseNs
+        return isFirst
+    }
+
+    /// The rows were replaced, or touches were lost: the index is made anew, at once.
+    func beginAnew(upTo index: LogIndex?) {
+        if let index { taken = index }
+        (mustRebuild, isComplete) = (true, false)
+        phase = .closed
+        emptyTail()
+        dueNs = 0
+    }
+
+    // MARK: What happens to documents
+
+    /// Takes an entry as it is now; nil: there is none.
+    func take(
+        _ entry: ChatModel.Entry?, _ key: DocumentKey, _ tokenizer: inout Tokenizer
+    ) {
+        // What is scanned later is read later.
+        if mustRebuild { return }
+        stage = nil
+        if let entry, let (document, text) = SearchDocuments.document(entry) {
+            tail.put(document, text, &tokenizer)
+        } else {
+            tail.remove(key)
+        }
+        // Nowhere to put it: the rows are read again when there is.
+        if isClosed, tail.eventCount >= NodeLimits.searchHeldEventsMax {
+            (mustRebuild, isComplete) = (true, false)
+            emptyTail()
+        }
+    }
+
+    /// Takes a message that the scan found.
+    func scan(_ entry: ChatModel.Entry, _ tokenizer: inout Tokenizer) {
+        guard let (document, text) = SearchDocuments.document(entry) else { return }
+        stage = nil
+        tail.put(document, text, &tokenizer)
+    }
+
+    /// The scan goes on from a key; nil: it is over.
+    func scanned(upTo key: [UInt8]?) {
+        guard let key else {
+            scannedSlots = slotCount
+            become(.whole)
+            return
+        }
+        phase = .scanning(from: key)
+        if key.count >= 2 {
+            let slot = Int(key[0]) << 8 | Int(key[1])
+            scannedSlots = max(0, slot - Int(slots.lowerBound.rawValue))
+        }
+    }
+
+    /// Everything that entries touched up to a log index is in the tail.
+    func took(upTo index: LogIndex) { taken = max(taken, index) }
+
+    /// Makes the tail durable. Blocks on the disk.
+    func commit() throws(SearchError) {
+        precondition(!isClosed, "an open index is committed")
+        let cursor = isWhole ? SearchCursorFormat.encode(taken) : []
+        try store?.commit(tail, cursor: cursor)
+        if isWhole { committed = taken }
+        emptyTail()
+        pauseNs = 0
+    }
+
+    // MARK: Merges
+
+    func planMerge() -> MergePlan? { isClosed ? nil : store?.planMerge() }
+    func planPurge() -> MergePlan? {
+        isClosed ? nil : store?.planPurge(diedUntil: purgeGeneration)
+    }
+
+    /// What is dead now, the tail's removals included, is to leave the disk.
+    func beginPurge() { purgeGeneration = (store?.generation).map { $0 &+ 1 } ?? .max }
+
+    /// Puts a merge's result in. A shard that was closed meanwhile has no use for it.
+    func install(_ merged: MergedSegment) throws(SearchError) {
+        if isClosed { return }
+        forgetStages()
+        try store?.install(merged)
+    }
+
+    /// What the store is made of.
+    var figures: (documents: Int, segments: Int, bytes: UInt64, dead: Int) {
+        guard let snapshot = store?.snapshot else { return (0, 0, 0, 0) }
+        return (
+            snapshot.documents, snapshot.segments, snapshot.memoryBytes, snapshot.deadDocuments
+        )
+    }
+}
+
+/// The store's cursor: a log index, eight bytes, big endian.
+enum SearchCursorFormat {
+    static func encode(_ index: LogIndex) -> [UInt8] {
+        withUnsafeBytes(of: index.bigEndian) { [UInt8]($0) }
+    }
+
+    /// The index; 0 of the cursor of an index that was never committed to, nil of bytes that are no
+    /// cursor.
+    static func decode(_ bytes: [UInt8]) -> LogIndex? {
+        if bytes.isEmpty { return 0 }
+        guard bytes.count == 8 else { return nil }
+        return bytes.reduce(0) { $0 << 8 | LogIndex($1) }
+    }
+}
