@@ -14,9 +14,6 @@ package struct ReadableConversation: Equatable, Sendable {
 
 /// What a search needs of the rows: who may read what, and the entries that the index is made of.
 extension ChatQueries {
-    /// Conversations with due work that are looked through for those that a feed lacks.
-    private static var pendingMax: Int { 4_096 }
-
     /// What of a conversation the asker may read, as ``page(of:asker:anchor:limit:)`` shows it; nil
     /// for strangers, and when it is nothing.
     package func readable(
@@ -32,10 +29,9 @@ extension ChatQueries {
     /// All conversations of which the asker may read something, ascending; not complete above
     /// ``ChatQueries/scanMax``.
     ///
-    /// A feed hears of a conversation some time after it began: those that feeds are still to hear
-    /// of are looked through too.
+    /// - Parameter unlisted: conversations that the asker's feed may not list yet.
     package func readableConversations(
-        by asker: UserID
+        by asker: UserID, besides unlisted: [ConversationID]
     ) throws -> (conversations: [ReadableConversation], isComplete: Bool) {
         var listed: Set<ConversationID> = []
         var found: [ReadableConversation] = []
@@ -45,18 +41,21 @@ extension ChatQueries {
             else { return }
             found.append(readable)
         }
-        let pending = try conversationsWithWork(
-            slots: Slot(rawValue: 0)...Slot(rawValue: UInt16(Slot.count - 1)),
-            limit: Self.pendingMax)
-        var scanned = 0
         try scanFeed(of: asker) { conversation, _ in
-            scanned += 1
             try add(conversation)
             return true
         }
-        for conversation in pending { try add(conversation) }
+        let isComplete = listed.count < Self.scanMax
+        for conversation in unlisted { try add(conversation) }
         found.sort { $0.conversation < $1.conversation }
-        return (found, scanned < Self.scanMax && pending.count < Self.pendingMax)
+        return (found, isComplete)
+    }
+
+    /// Whether feeds are still to hear of a conversation's change.
+    package func hasFeedWork(_ conversation: ConversationID) throws -> Bool {
+        var isFound = false
+        try view.visitWork(conversation, .feeds) { _, _ in isFound = true }
+        return isFound
     }
 
     /// An entry as it is now, or nil. Whether the asker may read it is the caller's to know.

@@ -49,8 +49,8 @@ extension ChatNode {
         attempt { queries in
             do {
                 var search = try SearchRun(
-                    query, cursor, asker: asker, queries: queries, views: views, shards: shards,
-                    clock: seams.clock)
+                    query, cursor, asker: asker, queries: queries, unlisted: touches.unlisted,
+                    views: views, shards: shards, clock: seams.clock)
                 return try search.run()
             } catch let error as SearchError {
                 if case .corrupt(let file, _, _, _) = error { indexer.noteDamage(file: file) }

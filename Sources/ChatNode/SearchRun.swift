@@ -30,14 +30,16 @@ struct SearchRun {
     /// - Parameter queries: over rows that are not older than `views`.
     init(
         _ query: SearchQuery, _ cursor: SearchCursor?, asker: UserID, queries: Queries,
-        views: [GroupID: SearchShardView], shards: ShardMap, clock: any Clock
+        unlisted: UnlistedConversations, views: [GroupID: SearchShardView], shards: ShardMap,
+        clock: any Clock
     ) throws {
         self.query = query
         self.queries = queries
         self.clock = clock
-        deadlineNs = clock.monotonicNanoseconds() &+ NodeLimits.searchNsMax
+        let nowNs = clock.monotonicNanoseconds()
+        deadlineNs = nowNs &+ NodeLimits.searchNsMax
         limit = min(max(query.limit ?? SearchQuery.limitDefault, 1), SearchQuery.limitMax)
-        let rights = try Self.rights(query, asker, queries)
+        let rights = try Self.rights(query, asker, queries, unlisted, nowNs)
         view.isPartial = !rights.isComplete
         expression = Self.expression(query, asker, rights.conversations)
         highlighter = Highlighter(expression)
@@ -65,10 +67,14 @@ struct SearchRun {
     }
 
     private static func rights(
-        _ query: SearchQuery, _ asker: UserID, _ queries: Queries
+        _ query: SearchQuery, _ asker: UserID, _ queries: Queries,
+        _ unlisted: UnlistedConversations, _ nowNs: UInt64
     ) throws -> (conversations: [ReadableConversation], isComplete: Bool) {
         guard let conversation = query.conversation else {
-            return try queries.readableConversations(by: asker)
+            let others = try unlisted.all(queries, nowNs: nowNs)
+            let found = try queries.readableConversations(
+                by: asker, besides: others.conversations)
+            return (found.conversations, found.isComplete && others.isComplete)
         }
         guard let readable = try queries.readable(conversation, by: asker) else {
             throw ServiceError(.notFound, "no such conversation")

@@ -55,6 +55,8 @@ final class SearchTouches: Sendable {
         let call: @Sendable (Urgency) -> Void
     }
 
+    /// Conversations that a search looks through beside the asker's feed.
+    let unlisted = UnlistedConversations()
     private let itemsMax: Int
     private let state: Mutex<State>
 
@@ -76,6 +78,7 @@ final class SearchTouches: Sendable {
 
     /// Notes what an entry of a shard's log touched.
     func note(_ shard: GroupID, upTo index: LogIndex, _ events: [Event]) {
+        unlisted.note(events)
         state.withLock { state in
             for event in events {
                 guard case .entry(let entry, _) = event else { continue }
@@ -110,6 +113,7 @@ final class SearchTouches: Sendable {
 
     /// A snapshot took the place of a shard's rows.
     func noteInstalled(_ shard: GroupID, upTo index: LogIndex) {
+        unlisted.noteInstalled()
         change { $0.installed[shard] = index }
     }
 

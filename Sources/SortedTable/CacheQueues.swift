@@ -6,8 +6,6 @@ internal import Synchronization
 struct CacheQueues {
     /// Look-ups that count.
     static let lookupsMax: UInt8 = 3
-    /// A turn of the queues takes two segments: one for new blocks, one for those that move on.
-    private static let sparesMax = 3
 
     private struct Queue {
         /// Oldest first; the last one is being filled.
@@ -33,9 +31,7 @@ struct CacheQueues {
     private var limbo: [Limbo] = []
     /// A table that was outgrown and may still be in sight.
     private var outgrown: BlockTable?
-    /// Emptied segments for the next ones: memory that is given back and taken again costs a page
-    /// fault for every page.
-    private var spares: [CacheSegment] = []
+    private var spare: CacheSegment?
     /// High half: some bits of the hash; low half: `ghostClock` when it was dropped.
     private var ghosts: [UInt64]
     private var ghostClock: UInt32 = 0
@@ -58,7 +54,7 @@ struct CacheQueues {
             case .table(let old, _): old.deallocate()
             }
         }
-        for segment in spares { segment.deallocate() }
+        spare?.deallocate()
         table.deallocate()
     }
 
@@ -151,7 +147,11 @@ struct CacheQueues {
 
     private mutating func takeSegment(_ bytes: Int) -> CacheSegment {
         if bytes > segmentBytes { return CacheSegment(capacity: bytes) }
-        return spares.popLast() ?? CacheSegment(capacity: segmentBytes)
+        if let segment = spare {
+            spare = nil
+            return segment
+        }
+        return CacheSegment(capacity: segmentBytes)
     }
 
     private mutating func keepOutside(
@@ -182,11 +182,9 @@ struct CacheQueues {
                 let isPinned = segment.pins.pointee.load(ordering: .acquiring) > 0
                 if isPinned || segment.header.pointee.epoch >= oldest {
                     left.append(item)
-                } else if spares.count < Self.sparesMax,
-                    segment.header.pointee.capacity == segmentBytes
-                {
+                } else if spare == nil, segment.header.pointee.capacity == segmentBytes {
                     segment.reset()
-                    spares.append(segment)
+                    spare = segment
                 } else {
                     segment.deallocate()
                 }
