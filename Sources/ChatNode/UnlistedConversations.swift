@@ -20,8 +20,8 @@ final class UnlistedConversations: Sendable {
     private static let quietMax = 64
     /// And so many at most: then answers are partial.
     private static let knownMax = 4_096
-    /// A conversation without a mark is let go only so long after it was met: other shards' rows, in
-    /// which feeds stand, may be here later than that.
+    /// A conversation without a mark is let go only so long after it was met: rows of other shards,
+    /// in which feeds stand, may be here later than that.
     private static let graceNs: UInt64 = 10_000_000_000
 
     private let state = Mutex(State())
