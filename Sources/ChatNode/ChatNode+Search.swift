@@ -46,10 +46,12 @@ extension ChatNode {
         _ query: SearchQuery, _ cursor: SearchCursor?, _ asker: UserID,
         _ views: [GroupID: SearchShardView]
     ) -> Result<SearchView, ServiceError> {
-        attempt { queries in
+        // Before the rows are looked at: what comes behind this they may lack.
+        let unlisted = touches.unlisted.look()
+        return attempt { queries in
             do {
                 var search = try SearchRun(
-                    query, cursor, asker: asker, queries: queries, unlisted: touches.unlisted,
+                    query, cursor, asker: asker, queries: queries, unlisted: unlisted,
                     views: views, shards: shards, clock: seams.clock)
                 return try search.run()
             } catch let error as SearchError {

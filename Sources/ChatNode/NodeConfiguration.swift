@@ -141,7 +141,7 @@ enum NodeLimits {
     /// So many changes are prepared for searches once and for all; fewer again with what follows.
     static let searchStageEvents = 128
     /// Bytes of those changes.
-    static let searchTailBytesMax = 32 << 20
+    static let searchTailBytesMax = 8 << 20
     /// Rows that the indexer looks at in one turn.
     static let searchTurnRows = 1_024
     /// Rows that it looks at before it answers one who asks; what is left is said to be missing.

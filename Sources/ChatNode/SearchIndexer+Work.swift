@@ -30,10 +30,6 @@ extension SearchIndexer {
             shard(group)?.beginAnew(upTo: index)
         }
         for group in batch.lost.sorted() { shard(group)?.beginAnew(upTo: nil) }
-        if batch.isErasing {
-            for shard in shards { shard.beginPurge() }
-            purging = Set(shards.map(\.shard))
-        }
     }
 
     /// True when the batch is worked off.
@@ -78,6 +74,9 @@ extension SearchIndexer {
         for shard in shards where batch.applied[Int(shard.shard)] > 0 {
             shard.took(upTo: batch.applied[Int(shard.shard)])
         }
+        if batch.isErasing {
+            for shard in shards { shard.wantPurge() }
+        }
         if batch.isCut || batch.isErasing {
             for shard in shards where shard.isBehind && !dueCommits.contains(shard.shard) {
                 dueCommits.append(shard.shard)
@@ -116,10 +115,14 @@ extension SearchIndexer {
         // Rows that cannot be read may be missing in the index.
         let mustRebuild = (error as? SearchError)?.needsRebuild ?? true
         if shard.fail(nowNs, mustRebuild: mustRebuild) {
-            notice(
-                "search index of shard \(shard.shard): \(error). The node goes on; the index is "
-                    + (mustRebuild ? "made anew" : "opened again") + " when that can be done")
+            tellTrouble(shard, error, mustRebuild ? "is made anew" : "is opened again")
         }
+    }
+
+    private func tellTrouble(_ shard: SearchShard, _ error: any Error, _ remedy: String) {
+        notice(
+            "search index of shard \(shard.shard): \(error). The node goes on; the index \(remedy) "
+                + "when that can be done")
     }
 
     func takeDamage(_ file: String) {
@@ -137,9 +140,10 @@ extension SearchIndexer {
     /// Reads some rows of a shard that is made anew, if there is one. On this lane, so that what is
     /// read and what entries touch come in one order.
     func scan() {
-        guard let shard = shards.first(where: \.isScanning), case .scanning(let key) = shard.phase
-        else { return }
         let start = nowNs
+        guard let shard = shards.first(where: { $0.isScanning && $0.dueNs <= start }),
+            case .scanning(let key) = shard.phase
+        else { return }
         guard hasRoom() else {
             scanDueNs = start &+ NodeLimits.searchPauseNsMin
             return
@@ -151,8 +155,8 @@ extension SearchIndexer {
             ) { shard.scan($0, &tokenizer) }
             shard.scanned(upTo: next)
         } catch {
-            // The rows cannot be read now: the scan goes on from here later.
-            scanDueNs = start &+ NodeLimits.searchPauseNsMax
+            // Its rows cannot be read now: its scan goes on from here later, others' at once.
+            if shard.pause(start) { tellTrouble(shard, error, "is gone on with") }
             return
         }
         if shard.isWhole {
@@ -170,14 +174,9 @@ extension SearchIndexer {
 
     /// Begins the next merge that is due, if none is under way.
     func beginMerge() {
-        guard merging == nil, hasRoom() else { return }
+        guard merging == nil, nowNs >= mergeDueNs, hasRoom() else { return }
         for shard in shards where !shard.isClosed {
-            var plan = purging.contains(shard.shard) ? shard.planPurge() : nil
-            if plan == nil {
-                purging.remove(shard.shard)
-                plan = shard.planMerge()
-            }
-            guard let plan else { continue }
+            guard let plan = shard.planPurge() ?? shard.planMerge() else { continue }
             merging = shard.shard
             mergeLane.submit { [self, group = shard.shard] in
                 let result = Result { () throws(SearchError) in
@@ -191,11 +190,18 @@ extension SearchIndexer {
 
     func takeMerge(_ group: GroupID, _ result: Result<MergedSegment, SearchError>) {
         merging = nil
-        guard let shard = shard(group) else { return }
+        guard let shard = shard(group), !shard.isClosed else { return }
         do throws(SearchError) {
-            try shard.install(try result.get())
+            switch result {
+            case .success(let merged): try shard.install(merged)
+            case .failure(let error) where error.needsRebuild: throw error
+            case .failure:
+                // Nothing is lost but the work, and room is what it may lack.
+                shard.abandonMerge()
+                mergeDueNs = nowNs &+ NodeLimits.searchPauseNsMax
+            }
         } catch {
-            if !shard.isClosed { fail(shard, error) }
+            fail(shard, error)
         }
     }
 

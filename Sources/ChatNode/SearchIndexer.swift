@@ -49,12 +49,11 @@ final class SearchIndexer: @unchecked Sendable {
     var batchPlace = 0
     /// Shards to commit, in order.
     var dueCommits: [GroupID] = []
-    /// Shards whose dead documents are to leave the disk.
-    var purging: Set<GroupID> = []
     /// The shard of the merge under way.
     var merging: GroupID?
-    /// When the scan goes on.
+    /// When the scan goes on, and when merges do after one that failed.
     var scanDueNs: UInt64 = 0
+    var mergeDueNs: UInt64 = 0
     private var isTurnPlanned = false
     /// When the lane comes back by itself.
     private var timerNs: UInt64?
@@ -213,7 +212,7 @@ final class SearchIndexer: @unchecked Sendable {
     private func planLater() {
         let now = nowNs
         var due = shards.filter(\.isClosed).map(\.dueNs)
-        if shards.contains(where: \.isScanning) { due.append(scanDueNs) }
+        due += shards.filter(\.isScanning).map { max(scanDueNs, $0.dueNs) }
         guard var first = due.min() else { return }
         // A shard that waits for a merge to end would be due again and again.
         first = max(first, now &+ NodeLimits.searchRestNs)

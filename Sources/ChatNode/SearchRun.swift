@@ -30,7 +30,7 @@ struct SearchRun {
     /// - Parameter queries: over rows that are not older than `views`.
     init(
         _ query: SearchQuery, _ cursor: SearchCursor?, asker: UserID, queries: Queries,
-        unlisted: UnlistedConversations, views: [GroupID: SearchShardView], shards: ShardMap,
+        unlisted: UnlistedConversations.Look, views: [GroupID: SearchShardView], shards: ShardMap,
         clock: any Clock
     ) throws {
         self.query = query
@@ -68,7 +68,7 @@ struct SearchRun {
 
     private static func rights(
         _ query: SearchQuery, _ asker: UserID, _ queries: Queries,
-        _ unlisted: UnlistedConversations, _ nowNs: UInt64
+        _ unlisted: UnlistedConversations.Look, _ nowNs: UInt64
     ) throws -> (conversations: [ReadableConversation], isComplete: Bool) {
         guard let conversation = query.conversation else {
             let others = try unlisted.all(queries, nowNs: nowNs)
@@ -92,10 +92,15 @@ struct SearchRun {
         if let before = query.beforeMs, let after = query.afterMs, after &+ 1 > before &- 1 {
             return .any([])
         }
+        // Few searches name a place.
+        let isPlaced = query.text.lowercased().contains("in:")
+        let titles = Dictionary(grouping: isPlaced ? conversations : []) {
+            $0.title.lowercased()
+        }
         let compiler = QueryCompiler(
             senders: { name in [SearchID(Names.user(userName(name)))] },
             conversations: { name in
-                places(name, asker, conversations).map { SearchID($0) }
+                places(name, asker, titles).map { SearchID($0) }
             },
             offset: min(max(query.utcOffsetMinutes, -1_440), 1_440) * 60_000)
         return compiler.expression(QueryParser.parse(query.text))
@@ -109,12 +114,11 @@ struct SearchRun {
     /// What `in:` can mean: a conversation's id, the title of some of the asker's, `@` and the
     /// other's name of a direct one. Other people's conversations are filtered out anyway.
     private static func places(
-        _ name: String, _ asker: UserID, _ conversations: [ReadableConversation]
+        _ name: String, _ asker: UserID, _ titles: [String: [ReadableConversation]]
     ) -> [ConversationID] {
         if name.hasPrefix("@") { return [Names.pair(asker, Names.user(userName(name)))] }
         if let id = ConversationID(name) { return [id] }
-        let title = name.lowercased()
-        return conversations.filter { $0.title.lowercased() == title }.map(\.conversation)
+        return titles[name.lowercased()]?.map(\.conversation) ?? []
     }
 
     private static func filter(_ query: SearchQuery) -> SearchFilter {
@@ -137,8 +141,7 @@ struct SearchRun {
         var isMore = true
         while view.hits.count < limit, isMore {
             let wanted = limit - view.hits.count
-            let fetched = passed + wanted + 1
-            guard fetched <= SearchRequest.limitMax else { break }
+            let fetched = min(passed + wanted + 1, SearchRequest.limitMax)
             let known = view.hits.count
             let found = try snapshot.search(
                 SearchRequest(
@@ -155,6 +158,8 @@ struct SearchRun {
             }
             view.atLeast = max(
                 view.hits.count, known + max(0, found.atLeast - passed - dropped))
+            // The best are so many; what comes behind them is not shown.
+            if found.hits.count == SearchRequest.limitMax, !isMore { view.isPartial = true }
             passed = 0
             let isLate = clock.monotonicNanoseconds() >= deadlineNs
             if found.isPartial || (isMore && view.hits.count < limit && (isLate || work <= 0)) {
@@ -177,7 +182,7 @@ struct SearchRun {
                 last.key.seq
             ).text
         case .relevance:
-            return rank > 0 && rank < SearchRequest.limitMax ? SearchCursor.rank(rank).text : nil
+            return rank > 0 ? SearchCursor.rank(rank).text : nil
         }
     }
 

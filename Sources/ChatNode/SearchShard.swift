@@ -1,3 +1,4 @@
+import Bytes
 import ChatModel
 import Platform
 import RaftCore
@@ -44,7 +45,7 @@ final class SearchShard {
     /// Store and tail together lack nothing; so it is also while a store that failed waits to be
     /// opened again.
     private var isComplete = false
-    /// When it is opened, in monotonic nanoseconds.
+    /// When it is opened, or its scan goes on, in monotonic nanoseconds.
     private(set) var dueNs: UInt64 = 0
     private var pauseNs: UInt64 = 0
     /// What can be searched, until something changes.
@@ -53,8 +54,14 @@ final class SearchShard {
     private var staged: SearchStage?
     private var stagedEvents = 0
     private let tailEventsMax: Int
-    /// The generation of the store up to which a purge looks for dead documents.
-    private var purgeGeneration = UInt64.max
+    /// Dead documents are to leave the disk: those of the tail too, or those that died up to a
+    /// generation of the store.
+    private enum Purge {
+        case afterCommit
+        case until(UInt64)
+    }
+
+    private var purge: Purge?
     /// The slot at which the scan is.
     private(set) var scannedSlots = 0
 
@@ -162,12 +169,17 @@ final class SearchShard {
     /// It cannot be gone on with: it is opened again later, and later each time. True the first
     /// time.
     func fail(_ nowNs: UInt64, mustRebuild: Bool) -> Bool {
-        let isFirst = pauseNs == 0
         if isScanning || mustRebuild {
             self.mustRebuild = true
             isComplete = false
         }
         phase = .closed
+        return pause(nowNs)
+    }
+
+    /// What comes next has to wait, each time longer. True the first time.
+    func pause(_ nowNs: UInt64) -> Bool {
+        let isFirst = pauseNs == 0
         pauseNs = min(
             max(pauseNs * 2, NodeLimits.searchPauseNsMin), NodeLimits.searchPauseNsMax)
         dueNs = nowNs &+ pauseNs
@@ -198,7 +210,7 @@ final class SearchShard {
             tail.remove(key)
         }
         // Nowhere to put it: the rows are read again when there is.
-        if isClosed, tail.eventCount >= NodeLimits.searchHeldEventsMax {
+        if isClosed, tail.eventCount >= NodeLimits.searchHeldEventsMax || tail.isFull {
             (mustRebuild, isComplete) = (true, false)
             emptyTail()
         }
@@ -234,6 +246,7 @@ final class SearchShard {
         let cursor = isWhole ? SearchCursorFormat.encode(taken) : []
         try store?.commit(tail, cursor: cursor)
         if isWhole { committed = taken }
+        if isWhole, case .afterCommit = purge { purge = .until(generation) }
         emptyTail()
         pauseNs = 0
     }
@@ -241,16 +254,23 @@ final class SearchShard {
     // MARK: Merges
 
     func planMerge() -> MergePlan? { isClosed ? nil : store?.planMerge() }
+    /// What is dead now, the tail's removals included, is to leave the disk.
+    func wantPurge() { purge = isWhole && !isBehind ? .until(generation) : .afterCommit }
+
+    /// The next part of the purge that is wanted, if its deaths are committed.
     func planPurge() -> MergePlan? {
-        isClosed ? nil : store?.planPurge(diedUntil: purgeGeneration)
+        guard !isClosed, case .until(let generation) = purge else { return nil }
+        if let plan = store?.planPurge(diedUntil: generation) { return plan }
+        purge = nil
+        return nil
     }
 
-    /// What is dead now, the tail's removals included, is to leave the disk.
-    func beginPurge() { purgeGeneration = (store?.generation).map { $0 &+ 1 } ?? .max }
+    private var generation: UInt64 { store?.generation ?? 0 }
 
-    /// Puts a merge's result in. A shard that was closed meanwhile has no use for it.
+    func abandonMerge() { store?.abandonMerge() }
+
+    /// Puts a merge's result in.
     func install(_ merged: MergedSegment) throws(SearchError) {
-        if isClosed { return }
         forgetStages()
         try store?.install(merged)
     }
@@ -267,7 +287,9 @@ final class SearchShard {
 /// The store's cursor: a log index, eight bytes, big endian.
 enum SearchCursorFormat {
     static func encode(_ index: LogIndex) -> [UInt8] {
-        withUnsafeBytes(of: index.bigEndian) { [UInt8]($0) }
+        var key = OrderedKey(capacity: 8)
+        key.append(index)
+        return key.bytes
     }
 
     /// The index; 0 of the cursor of an index that was never committed to, nil of bytes that are no
@@ -275,6 +297,6 @@ enum SearchCursorFormat {
     static func decode(_ bytes: [UInt8]) -> LogIndex? {
         if bytes.isEmpty { return 0 }
         guard bytes.count == 8 else { return nil }
-        return bytes.reduce(0) { $0 << 8 | LogIndex($1) }
+        return bytes.withUnsafeBytes { OrderedKey.integer(LogIndex.self, in: $0, at: 0) }
     }
 }

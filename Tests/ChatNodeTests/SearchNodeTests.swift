@@ -129,6 +129,57 @@ struct SearchNodeTests {
         world.stop()
     }
 
+    @Test("Pages by relevance end, after a thousand hits with a word that it is not all")
+    func lastPage() throws {
+        let world = SimulatedNode(seed: 5)
+        #expect(world.boot())
+        let ann = try #require(world.register("ann"))
+        let bob = try #require(world.register("bob"))
+        for number in 0..<1_030 as Range<UInt64> {
+            #expect(world.send("word \(number)", to: .user(bob.user), by: ann, cid: number) != nil)
+        }
+        var seqs: Set<EntrySequence> = []
+        var query = SearchQuery(text: "word", sort: .relevance, limit: 64)
+        for page in 1...16 {
+            let answer = world.call { $0.search(query, for: ann, answer: $1) }
+            let view = try #require(answer).get()
+            #expect(view.hits.count == (page < 16 ? 64 : 1_000 - 15 * 64))
+            #expect((view.cursor == nil) == (page == 16) && view.isPartial == (page == 16))
+            seqs.formUnion(view.hits.map(\.entry.seq))
+            query.cursor = view.cursor
+        }
+        #expect(seqs.count == 1_000)
+        query.cursor = "r5000"
+        let behind = try #require(world.call { $0.search(query, for: ann, answer: $1) }).get()
+        #expect(behind.hits.isEmpty && behind.cursor == nil && behind.isPartial)
+        world.stop()
+    }
+
+    @Test("What others write to each other does not move the order that one sees")
+    func order() throws {
+        let world = SimulatedNode(seed: 6)
+        #expect(world.boot())
+        let ann = try #require(world.register("ann"))
+        let bob = try #require(world.register("bob"))
+        let eve = try #require(world.register("eve"))
+        for (number, text) in ["rare bird", "common bird", "common fish"].enumerated() {
+            #expect(
+                world.send(text, to: .user(bob.user), by: ann, cid: UInt64(number)) != nil)
+        }
+        func best() -> [String] {
+            Self.find("rare OR common", world, ann) { $0.sort = .relevance }
+        }
+        let before = best()
+        #expect(before.first == "rare bird")
+        // In as many places that some share the shard of what she reads.
+        for number in 10..<50 as Range<UInt64> {
+            let other = try #require(world.register("other\(number)"))
+            #expect(world.send("rare secret", to: .user(other.user), by: eve, cid: number) != nil)
+        }
+        #expect(best() == before)
+        world.stop()
+    }
+
     @Test("What was erased or edited away leaves the index's files when it is to leave the tables")
     func erasure() throws {
         let world = SimulatedNode(seed: 4)
@@ -174,6 +225,15 @@ struct SearchNodeTests {
         #expect(world.node?.searchReport().deadDocuments == 0)
         #expect(Self.find("okapi", world, bob).count == 1)
         #expect(Self.find("zebra", world, bob) { $0.limit = 100 }.count == 37)
+        // What is in the tail alone when it is to leave goes with the tail's commit.
+        let okapi = sent[7]
+        _ = world.change(
+            .erase(
+                okapi.conversation, target: okapi.seq,
+                cid: ClientMessageID(high: 0x8000, low: 2_000)), by: ann)
+        world.node?.touches.noteErasing()
+        world.pass(.seconds(5))
+        #expect(!isThere("okapi"))
         world.stop()
     }
 }

@@ -35,6 +35,12 @@ struct BruteForce {
         return filter.conversations?.contains(document.key.conversation) ?? true
             && filter.senders?.contains(document.sender) ?? true
             && filter.times.contains(document.time) && document.flags.isSuperset(of: filter.flags)
+            && isIn(filter.spans, document.key)
+    }
+
+    static func isIn(_ spans: [SearchSpan]?, _ key: DocumentKey) -> Bool {
+        spans?.contains { $0.conversation == key.conversation && $0.seqs.contains(key.seq) }
+            ?? true
     }
 
     func matches(_ request: SearchRequest) -> [Message] {
@@ -97,8 +103,19 @@ extension MessageMaker {
         }
     }
 
+    /// Stretches of some conversations, and of some that are not there.
+    mutating func spans() -> [SearchSpan] {
+        let ids = (0..<(conversations + 2)).filter { _ in below(2) == 0 }.map { Self.id($0) }
+        return ids.sorted().map { id in
+            let first = UInt64(below(60))
+            let last = below(3) == 0 ? UInt64.max : first + UInt64(below(60))
+            return SearchSpan(conversation: id, seqs: first...last)
+        }
+    }
+
     mutating func filter() -> SearchFilter {
         var filter = SearchFilter()
+        if below(3) == 0 { filter.spans = spans() }
         if below(2) == 0 {
             filter.conversations = (0..<below(5)).map { _ in Self.id(below(conversations + 2)) }
         }

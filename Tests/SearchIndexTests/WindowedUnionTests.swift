@@ -26,7 +26,9 @@ struct WindowedUnionTests {
         _ part: SearchSnapshot.Part, _ words: [[UInt8]], _ filter: SearchFilter
     ) throws -> [SearchPosition] {
         let expression = SearchExpression.any(words.map { .word($0) })
-        var scorer = try SegmentScorer(Relevance(expression, [part]), part.reader)
+        var budget = SegmentMatcher.Budget(left: .max)
+        var scorer = try SegmentScorer(
+            Relevance(expression, [part], filter.spans, &budget), part.reader)
         var result: [SearchPosition] = []
         for number in 0..<UInt32(part.reader.documentCount) {
             let score = scorer.score(number)
@@ -34,7 +36,8 @@ struct WindowedUnionTests {
             if score == 0 || part.dead.contains(number) { continue }
             guard filter.conversations?.contains(document.key.conversation) ?? true,
                 filter.senders?.contains(document.sender) ?? true,
-                filter.times.contains(document.time), document.flags.isSuperset(of: filter.flags)
+                filter.times.contains(document.time), document.flags.isSuperset(of: filter.flags),
+                BruteForce.isIn(filter.spans, document.key)
             else { continue }
             result.append(
                 SearchPosition(score: score.bitPattern, time: document.time, key: document.key))
@@ -58,7 +61,8 @@ struct WindowedUnionTests {
             let expression = SearchExpression.any(words.map { .word($0) })
             var documents = DocumentFilter(part.reader)
             documents.narrow(filter)
-            let relevance = try Relevance(expression, [part])
+            var budget = SegmentMatcher.Budget(left: .max)
+            let relevance = try Relevance(expression, [part], filter.spans, &budget)
             if try WindowedUnion.isWorth(relevance, part.reader, documents) { windowed += 1 }
             let expected = try Self.expected(part, words, filter)
             var request = SearchRequest(

@@ -29,7 +29,7 @@ export class Search {
     $("search-help").replaceChildren("Also: ", ...OPERATORS.map(([sign, example]) => this.operator(sign, example)));
     $("query").value = "";
     $("hits").replaceChildren();
-    store.addEventListener("erased", ({ detail }) => { this.hits = this.hits.filter((hit) => hit.key !== detail); });
+    store.addEventListener("erased", ({ detail }) => this.drop(this.hits.findIndex((hit) => hit.key === detail)));
     this.hide();
   }
 
@@ -243,9 +243,18 @@ export class Search {
     }
   }
 
+  // A hit that was erased; the chosen one stays the same.
+  drop(index) {
+    if (index < 0) return;
+    this.hits.splice(index, 1);
+    if (index < this.active) this.active -= 1;
+    this.active = Math.min(this.active, this.hits.length - 1);
+  }
+
   choose(row) {
-    if (!row) return;
-    this.active = this.hits.findIndex((hit) => hit.key === row.dataset.key);
+    const index = this.hits.findIndex((hit) => hit.key === row?.dataset.key);
+    if (index < 0) return; // erased, and not painted yet
+    this.active = index;
     this.paint();
     this.jump(this.hits[this.active].entry);
   }

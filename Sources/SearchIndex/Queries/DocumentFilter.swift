@@ -36,55 +36,11 @@ struct DocumentFilter {
             let numbers = wanted.compactMap { reader.senderIndex($0).map { UInt64($0) } }
             senders = senders.map { $0.filter(numbers.contains) } ?? numbers
         }
-        if let wanted = filter.conversations { ranges = intersection(ranges(of: wanted)) }
-        if let wanted = filter.spans { ranges = intersection(ranges(of: wanted)) }
-    }
-
-    /// The documents of stretches. Of many only those from the segment's first conversation on are
-    /// looked at.
-    private func ranges(of wanted: [SearchSpan]) -> [Range<UInt32>] {
-        guard reader.conversationCount > 0 else { return [] }
-        let first = reader.conversation(0)
-        var low = 0
-        var high = wanted.count
-        while low < high {
-            let middle = (low + high) / 2
-            if wanted[middle].conversation < first { low = middle + 1 } else { high = middle }
+        if let wanted = filter.conversations {
+            let whole = wanted.map { SearchSpan(conversation: $0, seqs: 0...UInt64.max) }
+            ranges = intersection(reader.ranges(of: whole))
         }
-        var result: [Range<UInt32>] = []
-        var place = 0
-        for span in wanted[low...] {
-            place = reader.lowerConversation(span.conversation, from: place)
-            if place >= reader.conversationCount { break }
-            guard reader.conversation(place) == span.conversation else { continue }
-            let range = reader.documents(of: place, seqs: span.seqs)
-            guard !range.isEmpty else { continue }
-            if let last = result.last, last.upperBound == range.lowerBound {
-                result[result.count - 1] = last.lowerBound..<range.upperBound
-            } else {
-                result.append(range)
-            }
-        }
-        return result
-    }
-
-    /// Stretches of the documents of conversations, joined where they touch.
-    private func ranges(of wanted: [SearchID]) -> [Range<UInt32>] {
-        var result: [Range<UInt32>] = []
-        var place = 0
-        for id in wanted {
-            place = reader.lowerConversation(id, from: place)
-            if place >= reader.conversationCount { break }
-            guard reader.conversation(place) == id else { continue }
-            let start = UInt32(reader.firstDocument(place))
-            let end = UInt32(reader.firstDocument(place + 1))
-            if let last = result.last, last.upperBound == start {
-                result[result.count - 1] = last.lowerBound..<end
-            } else {
-                result.append(start..<end)
-            }
-        }
-        return result
+        if let wanted = filter.spans { ranges = intersection(reader.ranges(of: wanted)) }
     }
 
     private func intersection(_ other: [Range<UInt32>]) -> [Range<UInt32>] {

@@ -7,18 +7,12 @@
 /// about those, and only as long as they could still matter. Where the bounds of all lists' current
 /// blocks stay below the worst hit, the stretch up to the nearest end of a block is passed over.
 struct RankedUnion: UnionSearch {
-    private struct List {
-        var cursor: PostingsCursor
-        let word: Int
-        let most: Double
-    }
-
     private let relevance: Relevance
     private let lengths: UnsafePointer<UInt8>
     /// By the most that they can add, ascending.
-    private var lists: [List] = []
+    private var lists: [UnionList]
     /// The most that lists up to this one can add together.
-    private var sums: [Double] = []
+    private var sums: [Double]
     private var contributions: [Double]
     private var essential = 0
     private var stretchLast: UInt32 = 0
@@ -30,18 +24,7 @@ struct RankedUnion: UnionSearch {
         self.relevance = relevance
         lengths = reader.lengths
         contributions = [Double](repeating: 0, count: relevance.words.count)
-        for (index, word) in relevance.words.enumerated() {
-            guard let postings = try reader.find(term: word) else { continue }
-            let cursor = PostingsCursor(postings, in: reader)
-            lists.append(
-                List(cursor: cursor, word: index, most: relevance.bound(index, cursor.bound())))
-        }
-        lists.sort { $0.most < $1.most }
-        var sum = 0.0
-        for list in lists {
-            sum += list.most
-            sums.append(sum * Relevance.slack)
-        }
+        (lists, sums) = try UnionList.all(relevance, reader)
     }
 
     var work: Int { lists.reduce(0) { $0 + $1.cursor.work } }

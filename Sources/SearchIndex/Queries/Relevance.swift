@@ -4,8 +4,10 @@
 ///     ln(1 + (N - n + 0.5) / (n + 0.5)) * (k1 + 1) * f / (f + k1 * (1 - b + b * length / average))
 ///
 /// for f occurrences in a document of `length` words (LengthCode), n documents of N with the word.
-/// Dead documents count in N, n and the average until their segment is merged. A phrase counts as
-/// its words, a prefix as the word that it spells, an exclusion as nothing.
+/// Only the documents of the stretches that the asker may read count in N, n and the average: an
+/// order in which others' words counted would tell of them. Dead documents count until their
+/// segment is merged. A phrase counts as its words, a prefix as the word that it spells, an
+/// exclusion as nothing.
 struct Relevance {
     static let k1 = 1.2
     static let b = 0.75
@@ -19,28 +21,70 @@ struct Relevance {
     /// k1 * (1 - b + b * length / average) for each LengthCode.
     let norms: [Double]
 
-    init(_ expression: SearchExpression, _ parts: [SearchSnapshot.Part]) throws(SearchError) {
+    /// - Parameters:
+    ///   - spans: what may be read; nil: everything.
+    ///   - budget: pays for counting where less than a segment may be read.
+    init(
+        _ expression: SearchExpression, _ parts: [SearchSnapshot.Part], _ spans: [SearchSpan]?,
+        _ budget: inout SegmentMatcher.Budget
+    ) throws(SearchError) {
         var words: [[UInt8]] = []
         Self.collect(expression, into: &words, depth: 0)
+        var counts = [Double](repeating: 0, count: words.count)
         var documents = 0.0
         var length = 0.0
         for part in parts {
-            documents += Double(part.reader.documentCount)
-            length += Double(part.reader.words)
+            let reader = part.reader
+            let all = 0..<UInt32(reader.documentCount)
+            let ranges = spans.map { reader.ranges(of: $0) } ?? [all]
+            let isWhole = ranges == [all]
+            documents += Double(ranges.reduce(0) { $0 + $1.count })
+            length += Double(isWhole ? reader.words : Self.words(of: ranges, reader, &budget))
+            for (index, word) in words.enumerated() where !ranges.isEmpty {
+                guard let postings = try reader.find(term: word) else { continue }
+                let count =
+                    isWhole
+                    ? postings.documents
+                    : Self.count(PostingsCursor(postings, in: reader), ranges, &budget)
+                counts[index] += Double(count)
+            }
         }
         let average = length > 0 ? length / documents : 1
         norms = LengthCode.lengths.map {
             Self.k1 * (1 - Self.b + Self.b * Double($0) / average)
         }
-        var weights: [Double] = []
-        for word in words {
-            var count = 0.0
-            for part in parts { count += Double(try part.reader.find(term: word)?.documents ?? 0) }
+        weights = counts.map { count in
             let ratio = (documents - count + 0.5) / (count + 0.5)
-            weights.append(NaturalLogarithm.of(1 + ratio) * (Self.k1 + 1))
+            return NaturalLogarithm.of(1 + ratio) * (Self.k1 + 1)
         }
         self.words = words
-        self.weights = weights
+    }
+
+    private static func words(
+        of ranges: [Range<UInt32>], _ reader: SegmentReader,
+        _ budget: inout SegmentMatcher.Budget
+    ) -> UInt64 {
+        var sum: UInt64 = 0
+        for range in ranges where !budget.isSpent {
+            for document in range {
+                sum += UInt64(LengthCode.lengths[Int(reader.lengths[Int(document)])])
+            }
+            budget.left -= range.count
+        }
+        return sum
+    }
+
+    private static func count(
+        _ cursor: consuming PostingsCursor, _ ranges: [Range<UInt32>],
+        _ budget: inout SegmentMatcher.Budget
+    ) -> Int {
+        var count = 0
+        for range in ranges where cursor.document < PostingsCursor.end {
+            cursor.advance(to: range.lowerBound)
+            count += cursor.pass(below: range.upperBound)
+        }
+        budget.left -= cursor.work
+        return count
     }
 
     private static func collect(

@@ -128,26 +128,6 @@ package struct SearchPosition: Equatable, Sendable {
         return key.seq > other.key.seq
     }
 
-    /// Forty bytes, big endian: score, time, conversation, seq. Not for clients as they are: a
-    /// score tells of words in conversations that its reader may not see.
-    package var bytes: [UInt8] {
-        [score, time, key.conversation.high, key.conversation.low, key.seq].flatMap { number in
-            withUnsafeBytes(of: number.bigEndian) { Array($0) }
-        }
-    }
-
-    /// From ``bytes``; nil when they are not forty.
-    package init?(bytes: [UInt8]) {
-        guard bytes.count == 40 else { return nil }
-        let numbers = stride(from: 0, to: 40, by: 8).map { start in
-            bytes[start..<(start + 8)].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        }
-        score = numbers[0]
-        time = numbers[1]
-        key = DocumentKey(
-            conversation: SearchID(high: numbers[2], low: numbers[3]), seq: numbers[4])
-    }
-
     init(score: UInt64, time: UInt64, key: DocumentKey) {
         self.score = score
         self.time = time

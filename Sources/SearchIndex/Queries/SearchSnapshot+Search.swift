@@ -116,7 +116,8 @@ private struct Search {
 
     mutating func ranked() throws(SearchError) {
         if top.wantsNone { return try newest() }
-        let relevance = try Relevance(request.expression, parts)
+        let relevance = try Relevance(
+            request.expression, parts, request.filter.spans, &budget)
         for (index, part) in parts.enumerated() where !budget.isSpent {
             if Self.isUnion(request.expression) {
                 try rankedUnion(index, part, relevance)

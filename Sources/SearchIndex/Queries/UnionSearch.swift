@@ -14,3 +14,34 @@ protocol UnionSearch {
         _ budget: inout SegmentMatcher.Budget
     ) -> (document: UInt32, score: Double)?
 }
+
+/// The postings of one word of a union.
+struct UnionList {
+    var cursor: PostingsCursor
+    /// The word's number.
+    let word: Int
+    /// The most that it can add.
+    let most: Double
+
+    /// The lists that a segment has, by the most that they can add, ascending; and the most that
+    /// the lists up to each can add together.
+    static func all(
+        _ relevance: Relevance, _ reader: SegmentReader
+    ) throws(SearchError) -> (lists: [UnionList], sums: [Double]) {
+        var lists: [UnionList] = []
+        for (index, word) in relevance.words.enumerated() {
+            guard let postings = try reader.find(term: word) else { continue }
+            let cursor = PostingsCursor(postings, in: reader)
+            lists.append(
+                UnionList(
+                    cursor: cursor, word: index, most: relevance.bound(index, cursor.bound())))
+        }
+        lists.sort { $0.most < $1.most }
+        var sum = 0.0
+        let sums = lists.map { list in
+            sum += list.most
+            return sum * Relevance.slack
+        }
+        return (lists, sums)
+    }
+}

@@ -17,19 +17,13 @@ struct WindowedUnion: UnionSearch {
     /// Asking a list about a document costs about as much as running through so many.
     private static let askedCost = 8
 
-    private struct List {
-        var cursor: PostingsCursor
-        let word: Int
-        let most: Double
-    }
-
     private let relevance: Relevance
     private let lengths: UnsafePointer<UInt8>
     private let end: UInt32
     /// By the most that they can add, ascending.
-    private var lists: [List] = []
+    private var lists: [UnionList]
     /// The most that lists up to this one can add together.
-    private var most: [Double] = []
+    private var most: [Double]
     /// Exact scores, with cursors of their own.
     private var scorer: SegmentScorer
     /// 1 / (1 + norm) of each LengthCode: what one occurrence adds, but for the weight.
@@ -61,18 +55,7 @@ struct WindowedUnion: UnionSearch {
         end = UInt32(reader.documentCount)
         scorer = try SegmentScorer(relevance, reader)
         shares = relevance.norms.map { Float(1 / (1 + $0)) }
-        for (index, word) in relevance.words.enumerated() {
-            guard let postings = try reader.find(term: word) else { continue }
-            let cursor = PostingsCursor(postings, in: reader)
-            lists.append(
-                List(cursor: cursor, word: index, most: relevance.bound(index, cursor.bound())))
-        }
-        lists.sort { $0.most < $1.most }
-        var sum = 0.0
-        for list in lists {
-            sum += list.most
-            most.append(sum * Relevance.slack)
-        }
+        (lists, most) = try UnionList.all(relevance, reader)
     }
 
     var work: Int { listWork - charged + scorer.work }

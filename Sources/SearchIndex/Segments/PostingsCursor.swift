@@ -420,6 +420,22 @@ struct PostingsCursor {
         }
     }
 
+    /// Moves behind the documents from the current one on and below `limit`; how many those were.
+    mutating func pass(below limit: UInt32) -> Int {
+        var count = 0
+        while document < limit {
+            let before = index
+            if blockLast < limit {
+                count &+= filled &- before
+                load(block &+ 1)
+            } else {
+                search(limit)
+                count &+= index &- before
+            }
+        }
+        return count
+    }
+
     /// Moves to the first document of the next block.
     @inline(__always)
     mutating func nextBlock() { load(block &+ 1) }

@@ -120,18 +120,52 @@ extension SegmentReader {
 
     /// The first conversation from `start` on that is not below `id`.
     func lowerConversation(_ id: SearchID, from start: Int = 0) -> Int {
+        Self.lowerIndex(conversationCount, from: start) { self.conversation($0) < id }
+    }
+
+    /// The first index from `start` on for which `isBelow`, true up to some index, is not; `count`
+    /// when there is none. Cheap when it is near.
+    private static func lowerIndex(
+        _ count: Int, from start: Int, _ isBelow: (Int) -> Bool
+    ) -> Int {
         var step = 1
         var low = start
-        while low + step <= conversationCount, conversation(low + step - 1) < id {
+        while low + step <= count, isBelow(low + step - 1) {
             low += step
             step *= 2
         }
-        var high = min(conversationCount, low + step)
+        var high = min(count, low + step)
         while low < high {
             let middle = (low + high) / 2
-            if conversation(middle) < id { low = middle + 1 } else { high = middle }
+            if isBelow(middle) { low = middle + 1 } else { high = middle }
         }
         return low
+    }
+
+    /// The documents of stretches of conversations, which ascend, joined where they touch. Whether
+    /// the segment has fewer conversations or fewer are wanted: the fewer decide what it costs.
+    func ranges(of wanted: [SearchSpan]) -> [Range<UInt32>] {
+        var result: [Range<UInt32>] = []
+        var (place, index) = (0, 0)
+        while index < wanted.count {
+            let span = wanted[index]
+            place = lowerConversation(span.conversation, from: place)
+            if place >= conversationCount { break }
+            let id = conversation(place)
+            guard id == span.conversation else {
+                index = Self.lowerIndex(wanted.count, from: index) { wanted[$0].conversation < id }
+                continue
+            }
+            index += 1
+            let range = documents(of: place, seqs: span.seqs)
+            if range.isEmpty { continue }
+            if let last = result.last, last.upperBound == range.lowerBound {
+                result[result.count - 1] = last.lowerBound..<range.upperBound
+            } else {
+                result.append(range)
+            }
+        }
+        return result
     }
 
     func sender(_ index: Int) -> SearchID {
@@ -189,7 +223,9 @@ extension SegmentReader {
 
     /// The documents of a stretch of a conversation.
     func documents(of index: Int, seqs: ClosedRange<UInt64>) -> Range<UInt32> {
-        let start = lowerDocument(seqs.lowerBound, conversation: index)
+        let start =
+            seqs.lowerBound == 0
+            ? firstDocument(index) : lowerDocument(seqs.lowerBound, conversation: index)
         let end =
             seqs.upperBound == .max
             ? firstDocument(index + 1) : lowerDocument(seqs.upperBound + 1, conversation: index)
