@@ -412,8 +412,8 @@ def tell(story, server):
         ada.sees("#search-state", "+ messages")
         for _ in range(25):
             ada.page.press("#query", "ArrowDown")
-            ada.page.wait_for_function("!document.getElementById('search-more').disabled")
-        ada.page.wait_for_function("document.querySelectorAll('#hits li').length >= 40")
+            ada.page.wait_for_function("() => !document.getElementById('search-more').disabled")
+        ada.page.wait_for_function("() => document.querySelectorAll('#hits li').length >= 40")
         assert ada.page.get_attribute("#query", "aria-activedescendant") == ada.page.get_attribute("#hits li.active", "id")
         ada.page.press("#query", "Enter")
         ada.sees("#open-title", "Sunday walk")
