@@ -35,8 +35,9 @@ package struct ScrubStatistics: Equatable, Sendable {
 // The scrub: every table is read again from the disk, past the cache, and checked as a whole, so
 // that damage is found while other copies of the rows are still sound.
 //
-// It works on the compaction lane, in slices, and has the lowest priority: it does nothing while a
-// flush or a compaction is under way. A round takes the tables by file id, up to the newest that
+// It works on the compaction lane, in slices, and has the lowest priority: it gives way while a
+// flush or a compaction is under way, but for ten seconds at most at a time, since a store that is
+// always written to is never without work. A round takes the tables by file id, up to the newest that
 // there was when it began; what compaction replaces meanwhile need not be checked, since it was
 // just read and written. A restart begins a new round.
 //
@@ -58,13 +59,16 @@ extension Tree {
     }
 
     private func scrubSlice(_ nowMs: UInt64) {
-        state.withLock { $0.isScrubPlanned = false }
-        if isStopping { return scrubber.discard() }
+        let isFailed = state.withLock { state in
+            state.isScrubPlanned = false
+            return state.failure != nil
+        }
+        if isFailed || isStopping { return scrubber.discard() }
         scrubber.earn(options.scrubBytesPerSecond, nowMs: nowMs)
         let first = state.withLock { $0.scrub.round == nil }
         if first, !beginRound(nowMs) { return scrubber.spendAll() }
         while scrubber.hasCredit {
-            if givesWay() { return }
+            if !scrubber.isOverdue, givesWay() { return }
             guard scrubPiece() else { return finishRound(nowMs) }
         }
     }
@@ -73,7 +77,6 @@ extension Tree {
         state.withLock { state in
             let isBusy =
                 state.isCompacting || state.mustLook || !state.view.frozen.isEmpty
-                || state.failure != nil || state.isClosed
             if isBusy { state.scrub.yields += 1 }
             return isBusy
         }
@@ -140,9 +143,14 @@ final class Scrubber: @unchecked Sendable {
     private var lastID: UInt64 = 0
     private var endID: UInt64 = 0
     private var credit = 0
+    /// Credit from which on it has waited for as long as it does; see ``isOverdue``.
+    private var overdueCredit = Int.max
     private var earnedMs: UInt64?
 
     var hasCredit: Bool { credit > 0 }
+
+    /// It has given way for almost the longest time whose bytes are made up for.
+    var isOverdue: Bool { credit > overdueCredit }
 
     /// Takes up the bytes that `rate` allows since the last call; the first stands for a second.
     func earn(_ rate: Int, nowMs: UInt64) {
@@ -152,6 +160,7 @@ final class Scrubber: @unchecked Sendable {
         let (perSecond, milliseconds) = (Double(rate), Double(elapsedMs))
         let earned = Int(min(perSecond * milliseconds / 1_000, 1e15))
         credit = min(credit + earned, Int(min(perSecond * 10, 1e15)))
+        overdueCredit = Int(min(perSecond * 9, 9e14))
     }
 
     /// No round is under way: what time brings is lost.

@@ -204,6 +204,34 @@ import Testing
         #expect(tree.statistics.scrub.rounds == 1)
     }
 
+    @Test("it gives way for ten seconds at most: a store that is always busy is checked too")
+    func overdue() throws {
+        let stage = try Stage(rows: 2_000) { $0.scrubBytesPerSecond = 3_000 }
+        let scheduler = SimulatedScheduler(seed: 1)
+        let tree = try Harness.open(stage.files, stage.options, scheduler)
+        defer { tree.close() }
+        scheduler.runUntilIdle()
+        Stage.write(tree, rows: 30, seed: 2)
+        stage.files.inject(DiskFault([.create], .noSpace, on: ".sst", .always))
+        tree.cut(state: [3]) { _ in }
+        for second in 1...9 as ClosedRange<UInt64> {
+            tree.scrub(nowMs: second * 1_000)
+            scheduler.advance(by: .milliseconds(10))
+            #expect(tree.statistics.scrub.bytes == 0 && tree.statistics.scrub.yields == second)
+        }
+        var bytes: UInt64 = 0
+        var largest: UInt64 = 0
+        for second in 10...39 as ClosedRange<UInt64> {
+            tree.scrub(nowMs: second * 1_000)
+            scheduler.advance(by: .milliseconds(10))
+            #expect(tree.statistics.frozenMemtables == 1)
+            largest = max(largest, tree.statistics.scrub.bytes - bytes)
+            bytes = tree.statistics.scrub.bytes
+        }
+        // A second's worth in each of thirty seconds, but for a piece.
+        #expect(bytes >= 29 * 3_000 && bytes <= 30 * 3_000 + largest, "\(bytes), \(largest)")
+    }
+
     @Test("a table that compaction replaces under its hands is left, and the round ends")
     func replaced() throws {
         // A piece takes all that one second brings.
