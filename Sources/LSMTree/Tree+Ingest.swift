@@ -18,37 +18,31 @@ import Synchronization
 //   in a memtable that was empty then.
 //
 // So level 0, sorted by the highest sequence of each table, has an ingest's tables in front of all
-// tables with older rows of its ranges and behind all with newer ones. For the same reason ingests
-// of disjoint ranges may be open together, and be installed in any order.
+// tables with older rows of its ranges and behind all with newer ones. The install of another
+// ingest between the two would raise the newest above the tombstone, which would not hide what is
+// written then: so one ingest is open at a time.
 //
 // **Order of writing.** The install freezes the active memtable and puts an empty one with the
 // ingest's tables behind it into the same queue: so what is older is flushed first, also when a
 // full disk delays it, and one manifest record has tables and state.
 extension Tree {
-    /// How far above the newest sequence an ingest takes its own; more than the rows that one
-    /// memtable can hold.
-    static let ingestStep: SequenceNumber = 1 << 28
+    /// How far above the newest sequence an ingest takes its own: more rows than are written while
+    /// it is open, at a hundred thousand a second in half a day.
+    static let ingestStep: SequenceNumber = 1 << 32
 
     /// Starts the replacement of everything in `ranges`, in all keyspaces. Any thread.
     ///
     /// What batches write into the ranges from the call on until the install is replaced by it like
     /// everything before: an owner whose rows have moved past the ingest's abandons it.
     ///
-    /// - Precondition: ranges of open ingests do not overlap; bounds keep to
-    ///   ``TreeOptions/keyBytesMax``.
+    /// - Precondition: no ingest is open, that is, begun and neither installed nor abandoned; bounds
+    ///   keep to ``TreeOptions/keyBytesMax``.
     package func beginIngest(ranges: [KeyRange]) throws(TreeError) -> TreeIngest {
         if let error = ending { throw error }
         let (number, newest) = state.withLock { state in
-            for other in state.openIngests.values {
-                let isDisjoint = !ranges.contains { other.overlaps($0.lower, $0.upper) }
-                precondition(isDisjoint, "ranges of open ingests do not overlap")
-            }
+            precondition(state.openIngest == nil, "one ingest is open at a time")
             state.ingestCount += 1
-            var own = RangeTombstoneSet(keepsHistory: false)
-            for range in ranges {
-                own.insert(RangeTombstone(lower: range.lower, upper: range.upper, sequence: 0))
-            }
-            state.openIngests[state.ingestCount] = own
+            state.openIngest = state.ingestCount
             return (state.ingestCount, lastSequence)
         }
         let rows = newest + Self.ingestStep
@@ -83,7 +77,8 @@ extension Tree {
         let wasWriting = isWriting.exchange(true, ordering: .acquiring)
         precondition(!wasWriting, "the thread that applies makes the installs")
         let last = published.load(ordering: .relaxed)
-        let newest = max(last, ingest.rowSequence)
+        precondition(last < ingest.rowSequence - 1, "an ingest is not open for ever")
+        let newest = ingest.rowSequence
         let tables = ingest.takeTables()
         let empty = Memtable(options.keyspaces, firstSequence: last + 1)
         let fresh = Memtable(options.keyspaces, firstSequence: newest + 1)
@@ -100,7 +95,7 @@ extension Tree {
                         View(
                             active: live, frozen: [frozen] + state.view.frozen.dropFirst(),
                             keyspaces: state.view.keyspaces), in: &state)
-                    state.openIngests[ingest.number] = nil
+                    state.openIngest = nil
                     published.store(newest, ordering: .releasing)
                     return
                 }
@@ -109,7 +104,7 @@ extension Tree {
                 View(
                     active: fresh, frozen: [frozen] + state.view.frozen,
                     keyspaces: state.view.keyspaces), in: &state)
-            state.openIngests[ingest.number] = nil
+            state.openIngest = nil
             published.store(newest, ordering: .releasing)
         }
         dropRetiredViews()
@@ -117,9 +112,9 @@ extension Tree {
         for _ in 0..<2 { installLane.submit { [weak self] in self?.flushOldest() } }
     }
 
-    /// Lets batches write into the ranges of an ingest again.
+    /// An ingest was given up: another may begin.
     func endIngest(_ number: UInt64) {
-        state.withLock { $0.openIngests[number] = nil }
+        state.withLock { if $0.openIngest == number { $0.openIngest = nil } }
     }
 
     /// Why the tree takes nothing more; nil while it does.
@@ -128,14 +123,5 @@ extension Tree {
             if state.isClosed { return .disk(DiskError(.closed, "ingest", store.directory)) }
             return state.failure
         }
-    }
-}
-
-extension RangeTombstoneSet {
-    /// True when a fragment reaches into `lower ..< upper`.
-    func overlaps(_ lower: [UInt8], _ upper: [UInt8]) -> Bool {
-        let index = firstIndex(endingAfter: lower)
-        return index < fragments.count && KeyOrder.less(lower, upper)
-            && KeyOrder.less(fragments[index].lower, upper)
     }
 }

@@ -40,8 +40,8 @@ package final class Tree: Sendable {
         var compactionDebt: UInt64 = 0
         /// Set while a full disk holds up flush or compaction.
         var isOutOfSpace = false
-        /// Ranges that open ingests will replace, by the ingest's number.
-        var openIngests: [UInt64: RangeTombstoneSet] = [:]
+        /// The number of the open ingest.
+        var openIngest: UInt64?
         /// Ingests begun so far.
         var ingestCount: UInt64 = 0
         /// Views that are not shown any more, with the epochs in which they were.

@@ -63,26 +63,6 @@ extension Harness {
         }
         return model
     }
-
-    /// `batch` without the rows that touch `ranges`.
-    static func without(_ ranges: [KeyRange], _ batch: WriteBatch) -> WriteBatch {
-        var rest = WriteBatch()
-        batch.forEach { row in
-            let (key, value) = ([UInt8](row.key), [UInt8](row.value))
-            switch row.kind {
-            case .rangeDelete:
-                if ranges.contains(where: { $0.overlaps(key, value) }) { return }
-                rest.deleteRange(row.keyspace, from: key, to: value)
-            case .put:
-                if ranges.contains(where: { $0.holds(key) }) { return }
-                rest.put(row.keyspace, key: key, value: value)
-            case .delete:
-                if ranges.contains(where: { $0.holds(key) }) { return }
-                rest.delete(row.keyspace, key: key)
-            }
-        }
-        return rest
-    }
 }
 
 /// An ingest that fills, in a test.
@@ -111,7 +91,7 @@ struct IngestRun {
     var machine: SimulatedMachine
     var tree: Tree
     var installed = InstalledBox()
-    var open: [OpenIngest] = []
+    var open: OpenIngest?
     var installs = 0
     var ingestErrors: [TreeError] = []
     /// What a cut with this number would make durable.
@@ -189,7 +169,7 @@ struct IngestRun {
     }
 
     mutating func write() {
-        let batch = Harness.without(open.flatMap(\.ranges), Harness.batch(&generator))
+        let batch = Harness.batch(&generator)
         tree.apply(batch)
         changes.append(.batch(batch))
         if tree.shouldCut { cut() }
@@ -201,28 +181,30 @@ struct IngestRun {
         cutModels.append(complete)
     }
 
-    /// Begins an ingest or takes one that is open a step on.
+    /// Begins an ingest or takes the open one a step on.
     mutating func ingest() {
-        guard !open.isEmpty, open.count == 3 || generator.next() % 4 != 0 else { return begin() }
-        let index = Int(generator.next() % UInt64(open.count))
+        guard var item = open else { return begin() }
         do {
-            if !open[index].chunks.isEmpty {
-                let chunk = open[index].chunks.removeFirst()
-                try open[index].ingest.add(chunk.keyspace, packed: chunk.packed)
-            } else if !open[index].isSealed {
-                try open[index].ingest.seal()
-                open[index].isSealed = true
+            if !item.chunks.isEmpty {
+                let chunk = item.chunks.removeFirst()
+                try item.ingest.add(chunk.keyspace, packed: chunk.packed)
+            } else if !item.isSealed {
+                try item.ingest.seal()
+                item.isSealed = true
             } else if tree.canCut {
-                install(open.remove(at: index))
+                install(item)
+                open = nil
+                return
             }
+            open = item
         } catch {
             ingestErrors.append((error as? TreeError) ?? Self.treeError(error))
-            open.remove(at: index)
+            open = nil
             return
         }
-        if generator.next() % 40 == 0, !open.isEmpty {
-            let dropped = open.removeLast()
-            if generator.next() % 2 == 0 { dropped.ingest.abandon() }
+        if generator.next() % 40 == 0 {
+            if generator.next() % 2 == 0 { item.ingest.abandon() }
+            open = nil
         }
     }
 
@@ -236,10 +218,6 @@ struct IngestRun {
     private mutating func begin() {
         let ranges = Harness.ranges(&generator)
         let rows = Harness.rows(in: ranges, &generator)
-        for other in open.flatMap(\.ranges)
-        where ranges.contains(where: { $0.overlaps(other.lower, other.upper) }) {
-            return
-        }
         var chunks: [(Keyspace, [UInt8])] = []
         for (place, options) in Harness.keyspaces.enumerated() {
             let bytes = 16 << Int(generator.next() % 10)
@@ -247,8 +225,7 @@ struct IngestRun {
         }
         do {
             let ingest = try tree.beginIngest(ranges: ranges)
-            open.append(
-                OpenIngest(ingest: ingest, ranges: ranges, rows: rows, chunks: chunks))
+            open = OpenIngest(ingest: ingest, ranges: ranges, rows: rows, chunks: chunks)
         } catch {
             ingestErrors.append(error)
         }
@@ -268,7 +245,7 @@ struct IngestRun {
     /// Without a crash: what no cut made durable is gone.
     mutating func reopen() throws {
         tree.close()
-        open = []
+        open = nil
         machine = scheduler.group()
         tree = try Harness.open(fileSystem, options, machine, failures: failures)
         installed = InstalledBox()

@@ -30,7 +30,7 @@ import Testing
         }
         try check(&snapshots, seed)
         run.scheduler.runUntilIdle()
-        for item in run.open { item.ingest.abandon() }
+        run.open?.ingest.abandon()
         run.cut()
         run.scheduler.runUntilIdle()
         #expect(try Harness.difference(run.tree.snapshot(), run.visible()) == nil, "seed \(seed)")

@@ -41,7 +41,7 @@ package final class TreeIngest: @unchecked Sendable {
     }
 
     let tree: Tree
-    /// Its entry among the tree's open ingests.
+    /// Tells it from the tree's other ingests.
     let number: UInt64
     private let tombstones: RangeTombstoneSet
     /// Sequence of all rows; the tombstones have the one before.

@@ -50,7 +50,7 @@ struct MetaModel {
             cursors[slot] = seen(place.view).map { Cursor(place: place, model: $0) }
         case .moveCursor(let slot, let moves): return move(slot, moves)
         case .openIngest(let slot, let ranges, let rows, _):
-            if ingests[slot] == nil, !overlapsOpen(ranges) {
+            if ingests.allSatisfy({ $0 == nil }) {
                 ingests[slot] = Ingest(ranges: ranges, rows: rows)
             }
         case .installIngest(let slot):
@@ -78,14 +78,6 @@ struct MetaModel {
     private func seen(_ view: Int?) -> Model? {
         guard let view else { return model }
         return snapshots[view]
-    }
-
-    private func overlapsOpen(_ ranges: [KeyRange]) -> Bool {
-        ingests.contains { ingest in
-            ingest?.ranges.contains { open in
-                ranges.contains { $0.overlaps(open.lower, open.upper) }
-            } ?? false
-        }
     }
 
     private func rows(_ model: Model, _ place: MetaOperation.Place) -> [Row] {

@@ -106,7 +106,7 @@ struct MetaRun {
             counts.reads += moves.count
             return .moves(try moves.map { try cursor.move($0, horizon: horizon) })
         case .openIngest(let slot, let ranges, let rows, let chunkBytes):
-            if ingests[slot] == nil, !overlapsOpen(ranges) {
+            if ingests.allSatisfy({ $0 == nil }) {
                 ingests[slot] = try fill(ranges, rows, chunkBytes: chunkBytes)
             }
         case .installIngest(let slot):
@@ -264,14 +264,6 @@ struct MetaRun {
     private mutating func cut(position: Int) throws {
         guard try waitUntilReady() else { return }
         tree.cut(state: Harness.state(position)) { [installed] in installed.add($0) }
-    }
-
-    private func overlapsOpen(_ ranges: [KeyRange]) -> Bool {
-        ingests.contains { ingest in
-            ingest?.ranges.contains { open in
-                ranges.contains { $0.overlaps(open.lower, open.upper) }
-            } ?? false
-        }
     }
 
     private func fill(
