@@ -24,13 +24,13 @@ package struct NodeConfiguration: Sendable {
     /// Threads for password hashing.
     package var hashLanes = 2
     /// Bytes of one log segment.
-    package var segmentBytes = 32 << 20
+    package var segmentBytes = 8 << 20
     /// The cluster it is a part of; nil: it is alone.
     package var cluster: ClusterConfiguration?
     /// Shards beside the meta shard; fixed when the directory is made.
     package var dataShards: UInt32 = 16
     /// Changes that a shard's search index holds in memory before it makes them durable.
-    var searchTailEventsMax = 2_048
+    package var searchTailEventsMax = 2_048
     /// The clockwork of consensus: heartbeats every two ticks, elections after 12 to 24 without.
     package var tick = Duration.milliseconds(50)
 

@@ -55,7 +55,7 @@ extension Tree {
             let older = OlderTables(loose: shape.levels[0], levels: Array(shape.levels[1...]))
             let tombstones = own?.newestTombstones.filter { older.mayHold($0) }
             let output = TableOutput(
-                store, options.keyspaces[place], level: 0, tombstones: tombstones ?? [])
+                store, options.keyspaces[place], tombstones: tombstones ?? [])
             var cursor = MergeCursor(capacity: 1, at: InternalKey.sequenceMax)
             cursor.add(MergeSource(part, at: InternalKey.sequenceMax))
             var rewriter = Rewriter(

@@ -35,8 +35,8 @@ extension Tree {
     /// What batches write into the ranges from the call on until the install is replaced by it like
     /// everything before: an owner whose rows have moved past the ingest's abandons it.
     ///
-    /// - Precondition: no ingest is open, that is, begun and neither installed nor abandoned; bounds
-    ///   keep to ``TreeOptions/keyBytesMax``.
+    /// - Precondition: no ingest is open, that is, begun and neither installed nor abandoned;
+    ///   bounds keep to ``TreeOptions/keyBytesMax``.
     package func beginIngest(ranges: [KeyRange]) throws(TreeError) -> TreeIngest {
         if let error = ending { throw error }
         let (number, newest) = state.withLock { state in

@@ -37,9 +37,9 @@ package struct ScrubStatistics: Equatable, Sendable {
 //
 // It works on the compaction lane, in slices, and has the lowest priority: it gives way while a
 // flush or a compaction is under way, but for ten seconds at most at a time, since a store that is
-// always written to is never without work. A round takes the tables by file id, up to the newest that
-// there was when it began; what compaction replaces meanwhile need not be checked, since it was
-// just read and written. A restart begins a new round.
+// always written to is never without work. A round takes the tables by file id, up to the newest
+// that there was when it began; what compaction replaces meanwhile need not be checked, since it
+// was just read and written. A restart begins a new round.
 //
 // The tree has no clock and plans nothing by itself: the owner calls ``Tree/scrub(nowMs:)``.
 extension Tree {

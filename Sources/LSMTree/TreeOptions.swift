@@ -39,7 +39,7 @@ package struct TreeOptions: Sendable {
     package var scrubIntervalMs: UInt64 = 24 * 3_600_000
     /// A manifest is rewritten when its edits pass this size.
     package var manifestBytes: UInt64 = 4 << 20
-    /// Rows are written through lz4 from level 2 down. False keeps every level raw.
+    /// Blocks are lz4 where that saves something, on every level.
     package var isCompressed = true
 
     /// Default options over these keyspaces.

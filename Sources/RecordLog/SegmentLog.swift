@@ -8,7 +8,7 @@ package struct SegmentLogOptions: Sendable {
     package var recycledMax: Int
 
     /// Sizes of a log.
-    package init(segmentBytes: Int = 32 << 20, recycledMax: Int = 2) {
+    package init(segmentBytes: Int = 8 << 20, recycledMax: Int = 2) {
         precondition(segmentBytes >= 4096, "a segment has at least a block")
         self.segmentBytes = segmentBytes
         self.recycledMax = recycledMax

@@ -44,6 +44,16 @@ package struct BlockProperties: Equatable, Sendable {
         }
     }
 
+    /// Takes in what is true of other rows of the block.
+    mutating func add(_ other: BlockProperties) {
+        rows += other.rows
+        deletes += other.deletes
+        minSequence = min(minSequence, other.minSequence)
+        maxSequence = max(maxSequence, other.maxSequence)
+        minExpiry = min(minExpiry, other.minExpiry)
+        maxExpiry = max(maxExpiry, other.maxExpiry)
+    }
+
     /// Appends the properties of a block that has rows: varints of rows, deletes, lowest sequence,
     /// how far the highest is above it, lowest and highest expiry, each of these plus one modulo
     /// 2^64, so that a block without expiries takes a byte for both.

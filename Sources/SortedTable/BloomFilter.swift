@@ -20,7 +20,8 @@ enum BloomFilter {
     }
 
     /// Appends the filter of `hashes` to `target`.
-    static func build(_ hashes: [UInt64], bitsPerKey: Int, into target: inout RawBuilder) {
+    static func build(_ hashes: ArraySlice<UInt64>, bitsPerKey: Int, into target: inout RawBuilder)
+    {
         let lines = max(1, (hashes.count * bitsPerKey + lineBytes * 8 - 1) / (lineBytes * 8))
         let probes = probes(bitsPerKey: bitsPerKey)
         let start = target.count

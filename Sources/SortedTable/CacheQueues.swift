@@ -202,14 +202,14 @@ struct CacheQueues {
         let isFromMain =
             small.segments.isEmpty || (small.bytes <= budget / 10 && !main.segments.isEmpty)
         guard let segment = pop(isMain: isFromMain) else { return false }
-        let least = isFromMain ? survivingLookups(segment) : 2
+        var limit = isFromMain ? mainLimit(segment) : Limit(least: 2, roomBytes: 0)
         segment.forEach { block in
             guard block.header.pointee.isKept else { return }
             let lookups = block.lookups.pointee.load(ordering: .relaxed)
             let (fileID, offset) = (block.header.pointee.fileID, block.header.pointee.offset)
             let hash = CacheShard.hash(of: block)
             drop(block)
-            if lookups >= least {
+            if limit.admits(lookups, CacheSegment.roomBytes(block)) {
                 let moved = append(block, fileID: fileID, offset: offset, isMain: true)
                 if isFromMain { moved.lookups.pointee.store(lookups - 1, ordering: .relaxed) }
                 table.insert(moved, hash: hash)
@@ -236,24 +236,37 @@ struct CacheQueues {
         return segment
     }
 
-    /// Look-ups that a block of the main queue needs to stay: one, or more when such blocks take
-    /// more than half of the segment.
-    private func survivingLookups(_ segment: CacheSegment) -> UInt8 {
+    /// Which blocks of a segment whose turn it is move on.
+    private struct Limit {
+        /// Look-ups with which a block does.
+        let least: UInt8
+        /// With one fewer it does as long as it fits in here.
+        var roomBytes: Int
+
+        mutating func admits(_ lookups: UInt8, _ bytes: Int) -> Bool {
+            if lookups >= least { return true }
+            guard lookups > 0, lookups + 1 == least, bytes <= roomBytes else { return false }
+            roomBytes -= bytes
+            return true
+        }
+    }
+
+    /// Of the main queue those that were looked up, the most looked up first, and no more than
+    /// three quarters of the segment.
+    private func mainLimit(_ segment: CacheSegment) -> Limit {
         var bytes = [0, 0, 0, 0]
         segment.forEach { block in
             guard block.header.pointee.isKept else { return }
             let lookups = min(block.lookups.pointee.load(ordering: .relaxed), Self.lookupsMax)
             bytes[Int(lookups)] += CacheSegment.roomBytes(block)
         }
-        let half = segment.header.pointee.capacity / 2
-        var least = Self.lookupsMax
-        var kept = bytes[Int(least)]
-        if kept > half { return least + 1 }
-        while least > 1, kept + bytes[Int(least) - 1] <= half {
+        var room = segment.header.pointee.capacity / 4 * 3
+        var least = Self.lookupsMax + 1
+        while least > 1, bytes[Int(least) - 1] <= room {
             least -= 1
-            kept += bytes[Int(least)]
+            room -= bytes[Int(least)]
         }
-        return least
+        return Limit(least: least, roomBytes: room)
     }
 
     /// Takes a block out of the table.

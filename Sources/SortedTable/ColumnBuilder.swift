@@ -9,7 +9,8 @@ struct ColumnBuilder: ~Copyable {
     }
 
     private let prefixBytes: Int
-    private var content: RawBuilder
+    private var values: RawBuilder
+    private var finished: RawBuilder
     private var prefixes: RawBuilder
     private var runs: [Run] = []
     /// Of each row: its number, less the run's first and its place in the run.
@@ -19,15 +20,17 @@ struct ColumnBuilder: ~Copyable {
 
     init(prefixBytes: Int, capacity: Int) {
         self.prefixBytes = prefixBytes
-        content = RawBuilder(capacity: capacity)
+        values = RawBuilder(capacity: capacity)
+        finished = RawBuilder(capacity: capacity)
         prefixes = RawBuilder(capacity: 256)
     }
 
     var rowCount: Int { ends.count }
     var isEmpty: Bool { ends.isEmpty }
+    var runCount: Int { runs.count }
     /// Bytes of the content if it were finished now, with columns of middling width.
     var contentBytes: Int {
-        content.count + rowCount * 6 + runs.count * (prefixBytes + 12) + ColumnTail.bytes
+        values.count + rowCount * 6 + runs.count * (prefixBytes + 12) + ColumnTail.bytes
     }
 
     /// True when a key can stand in a column block.
@@ -48,8 +51,8 @@ struct ColumnBuilder: ~Copyable {
         let run = runs[runs.count - 1]
         gaps.append(number &- run.firstNumber &- UInt64(rowCount - run.firstRow))
         trailers.append(trailer)
-        content.append(value)
-        ends.append(UInt32(truncatingIfNeeded: content.count))
+        values.append(value)
+        ends.append(UInt32(truncatingIfNeeded: values.count))
     }
 
     private func isLastPrefix(_ prefix: UnsafeRawBufferPointer) -> Bool {
@@ -58,37 +61,63 @@ struct ColumnBuilder: ~Copyable {
         return OrderedKey.compare(last, prefix) == 0
     }
 
-    /// Adds the columns and lets `body` have the content; then the builder is empty.
+    /// Lets `body` have the content of a block of the first `count` rows; those behind stay.
     mutating func finish<Result, Failure: Error>(
-        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+        rows count: Int, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result {
-        let base = trailers.min() ?? 0
+        let valuesEnd = Int(ends[count - 1])
+        let base = trailers[..<count].min() ?? 0
+        let runCount = runs.prefix { $0.firstRow < count }.count
         let tail = ColumnTail(
-            trailerBase: base, valuesEnd: content.count, prefixBytes: prefixBytes,
-            gapWidth: Self.width(gaps.max() ?? 0, canBeNone: true),
-            trailerWidth: Self.width((trailers.max() ?? 0) - base, canBeNone: false),
-            endWidth: content.count > Int(UInt16.max) ? 4 : 2, runCount: runs.count,
-            rowCount: rowCount)
-        for (place, run) in runs.enumerated() {
-            content.append(
+            trailerBase: base, valuesEnd: valuesEnd, prefixBytes: prefixBytes,
+            gapWidth: Self.width(gaps[..<count].max() ?? 0, canBeNone: true),
+            trailerWidth: Self.width((trailers[..<count].max() ?? 0) - base, canBeNone: false),
+            endWidth: valuesEnd > Int(UInt16.max) ? 4 : 2, runCount: runCount, rowCount: count)
+        finished.removeAll()
+        finished.append(UnsafeRawBufferPointer(start: values.base, count: valuesEnd))
+        for (place, run) in runs[..<runCount].enumerated() {
+            finished.append(
                 UnsafeRawBufferPointer(
                     start: prefixes.base + place * prefixBytes, count: prefixBytes))
-            content.append(fixed: UInt32(truncatingIfNeeded: run.firstRow))
-            content.append(fixed: run.firstNumber)
+            finished.append(fixed: UInt32(truncatingIfNeeded: run.firstRow))
+            finished.append(fixed: run.firstNumber)
         }
-        for gap in gaps { content.append(gap, width: tail.gapWidth) }
-        for trailer in trailers { content.append(trailer - base, width: tail.trailerWidth) }
-        for end in ends { content.append(UInt64(end), width: tail.endWidth) }
-        tail.append(to: &content)
-        defer {
-            content.removeAll()
-            prefixes.removeAll()
-            runs.removeAll(keepingCapacity: true)
-            gaps.removeAll(keepingCapacity: true)
-            trailers.removeAll(keepingCapacity: true)
-            ends.removeAll(keepingCapacity: true)
+        for gap in gaps[..<count] { finished.append(gap, width: tail.gapWidth) }
+        for trailer in trailers[..<count] {
+            finished.append(trailer - base, width: tail.trailerWidth)
         }
-        return try body(content.bytes)
+        for end in ends[..<count] { finished.append(UInt64(end), width: tail.endWidth) }
+        tail.append(to: &finished)
+        removeFirst(count)
+        return try body(finished.bytes)
+    }
+
+    private mutating func removeFirst(_ count: Int) {
+        let valuesEnd = ends[count - 1]
+        values.removeFirst(Int(valuesEnd))
+        removeRuns(before: count)
+        gaps.removeFirst(count)
+        trailers.removeFirst(count)
+        ends.removeFirst(count)
+        for row in ends.indices { ends[row] -= valuesEnd }
+    }
+
+    /// A run of which rows stay begins anew with the first of them.
+    private mutating func removeRuns(before count: Int) {
+        var first = runs.count
+        if count < rowCount {
+            while runs[first - 1].firstRow > count { first -= 1 }
+            first -= 1
+            let (run, gap) = (runs[first], gaps[count])
+            let end = first + 1 < runs.count ? runs[first + 1].firstRow : rowCount
+            for row in count..<end { gaps[row] -= gap }
+            runs[first] = Run(
+                firstRow: count,
+                firstNumber: run.firstNumber &+ UInt64(count - run.firstRow) &+ gap)
+        }
+        runs.removeFirst(first)
+        prefixes.removeFirst(first * prefixBytes)
+        for place in runs.indices { runs[place].firstRow -= count }
     }
 
     /// Bytes that hold every number up to `largest`.

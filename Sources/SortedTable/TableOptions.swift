@@ -5,7 +5,8 @@ internal import Bytes
 package struct TableOptions: Equatable, Sendable {
     /// The keyspace all rows belong to; kept in the properties.
     package var keyspace: UInt8
-    /// Bytes of rows at which a data block is cut (before compression).
+    /// Bytes of rows at which a data block is cut (before compression). A column block may have up
+    /// to twice as many, so that the newest rows of a prefix stand in one.
     package var blockBytes: Int
     /// Bytes of separators at which an index block is cut; with it goes one filter block.
     package var indexBlockBytes: Int

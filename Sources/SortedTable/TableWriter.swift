@@ -22,6 +22,11 @@ package struct TableWriter: ~Copyable {
     private var keyHashes: [UInt64] = []
     private var prefixHashes: [UInt64] = []
     private var block = BlockProperties()
+    /// When a column block may still grow beyond its size: where it would be cut, what the
+    /// separator would be there, and what is true of the rows behind.
+    private var markedRows = 0
+    private var markedSeparator: RawBuilder
+    private var behind = BlockProperties()
 
     /// A writer of a new, empty file. `fileID` is never used for another file.
     package init(file: any File, fileID: UInt64, options: TableOptions) {
@@ -36,11 +41,12 @@ package struct TableWriter: ~Copyable {
             capacity: options.blockBytes + 4096, hasBuckets: options.isPointRead)
         columns = ColumnBuilder(
             prefixBytes: options.filterPrefixLength ?? 0,
-            capacity: options.isNumbered ? options.blockBytes + 4096 : 64)
+            capacity: options.isNumbered ? options.blockBytes * 2 + 4096 : 64)
         index = BlockBuilder(capacity: options.indexBlockBytes + 1024)
         root = BlockBuilder(capacity: 4096)
         scratch = RawBuilder(capacity: 4096)
         separator = RawBuilder(capacity: 256)
+        markedSeparator = RawBuilder(capacity: 256)
         lastKey = RawBuilder(capacity: 256)
     }
 
@@ -76,8 +82,12 @@ package struct TableWriter: ~Copyable {
             && lastKey.count == userKey.count + InternalKey.trailerBytes
         let isColumn = options.isNumbered && columns.takes(userKey) && !isSame
         if blockRows > 0 {
-            let isOther = isColumn ? columns.isEmpty : data.isEmpty
-            if isOther || blockBytes + userKey.count + value.count + 16 > options.blockBytes {
+            let rowBytes = userKey.count + value.count + 16
+            if isColumn ? columns.isEmpty : data.isEmpty {
+                try cutDataBlock(before: userKey, shared: shared)
+            } else if isColumn {
+                try makeRoom(rowBytes, before: userKey, shared: shared)
+            } else if blockBytes + rowBytes > options.blockBytes {
                 try cutDataBlock(before: userKey, shared: shared)
             }
         }
@@ -91,7 +101,11 @@ package struct TableWriter: ~Copyable {
         } else {
             data.add(userKey, trailer, value)
         }
-        block.count(trailer, value, isExpiring: options.isExpiring)
+        if markedRows > 0 {
+            behind.count(trailer, value, isExpiring: options.isExpiring)
+        } else {
+            block.count(trailer, value, isExpiring: options.isExpiring)
+        }
         count(internalKey, value)
         lastKey.removeAll()
         lastKey.append(internalKey)
@@ -168,6 +182,28 @@ package struct TableWriter: ~Copyable {
     private var blockRows: Int { data.rowCount + columns.rowCount }
     private var blockBytes: Int { columns.isEmpty ? data.contentBytes : columns.contentBytes }
 
+    /// Cuts column blocks so that they end with a prefix where they can, and the last of a prefix
+    /// has the size of a block at least: who reads its newest rows reads them from one block. What
+    /// is in memory may grow to two blocks for that.
+    private mutating func makeRoom(
+        _ rowBytes: Int, before next: UnsafeRawBufferPointer, shared: Int
+    ) throws(TableError) {
+        let isOtherPrefix = shared < (options.filterPrefixLength ?? 0)
+        if isOtherPrefix, columns.contentBytes * 2 >= options.blockBytes {
+            return try cutDataBlock(before: next, shared: shared)
+        }
+        while !columns.isEmpty, columns.contentBytes + rowBytes > options.blockBytes * 2 {
+            if markedRows == 0 { return try cutDataBlock(before: next, shared: shared) }
+            try cutAtMark()
+        }
+        if markedRows == 0, columns.contentBytes + rowBytes > options.blockBytes {
+            markedRows = columns.rowCount
+            setSeparator(before: next, shared: shared)
+            markedSeparator.removeAll()
+            markedSeparator.append(separator.bytes)
+        }
+    }
+
     private mutating func cutDataBlock(
         before next: UnsafeRawBufferPointer?, shared: Int
     ) throws(TableError) {
@@ -177,10 +213,31 @@ package struct TableWriter: ~Copyable {
                     try output.store(content, .data, isCompressed: options.isCompressed)
                 }
             } else {
-                try columns.finish { content throws(TableError) in
+                try columns.finish(rows: columns.rowCount) { content throws(TableError) in
                     try output.store(content, .columns, isCompressed: options.isCompressed)
                 }
             }
+        if markedRows > 0 { block.add(behind) }
+        setSeparator(before: next, shared: shared)
+        addToIndex(stored)
+        block = BlockProperties()
+        if index.contentBytes >= options.indexBlockBytes, next != nil { try cutPartition() }
+    }
+
+    /// Writes the rows up to the mark; those behind are the block under way.
+    private mutating func cutAtMark() throws(TableError) {
+        let stored = try columns.finish(rows: markedRows) { content throws(TableError) in
+            try output.store(content, .columns, isCompressed: options.isCompressed)
+        }
+        separator.removeAll()
+        separator.append(markedSeparator.bytes)
+        let rest = behind
+        addToIndex(stored)
+        block = rest
+        if index.contentBytes >= options.indexBlockBytes { try cutPartition() }
+    }
+
+    private mutating func addToIndex(_ stored: (handle: BlockHandle, isCompressed: Bool)) {
         properties.dataBytes += stored.handle.totalBytes
         if stored.isCompressed {
             properties.compressedBlocks += 1
@@ -188,16 +245,15 @@ package struct TableWriter: ~Copyable {
             properties.refusedBlocks += 1
         }
         properties.add(block)
-        setSeparator(before: next, shared: shared)
         let key = separator.bytes
         var writer = ByteWriter(capacity: 40)
         stored.handle.encode(into: &writer)
         block.encode(into: &writer)
-        block = BlockProperties()
+        markedRows = 0
+        behind = BlockProperties()
         writer.bytes.withUnsafeBytes { value in
             index.add(InternalKey.userKey(key), InternalKey.trailer(key), value)
         }
-        if index.contentBytes >= options.indexBlockBytes, next != nil { try cutPartition() }
     }
 
     /// Makes `separator` the shortest internal key at or above the last one and below every key
@@ -222,14 +278,17 @@ package struct TableWriter: ~Copyable {
         separator.append(zeros: InternalKey.trailerBytes)
     }
 
+    /// Rows behind the mark, each of them a key of its own, go to the next partition.
     private mutating func cutPartition() throws(TableError) {
         var handles = [BlockHandle.none, .none, .none]
         if options.filterBitsPerKey > 0 {
-            handles[1] = try storeFilter(keyHashes, .filter)
-            if !prefixHashes.isEmpty { handles[2] = try storeFilter(prefixHashes, .prefixFilter) }
+            handles[1] = try storeFilter(keyHashes.dropLast(columns.rowCount), .filter)
+            if !prefixHashes.isEmpty {
+                handles[2] = try storeFilter(prefixHashes[...], .prefixFilter)
+            }
         }
-        keyHashes.removeAll(keepingCapacity: true)
-        prefixHashes.removeAll(keepingCapacity: true)
+        keyHashes.removeFirst(max(0, keyHashes.count - columns.rowCount))
+        prefixHashes.removeFirst(max(0, prefixHashes.count - columns.runCount))
         handles[0] = try index.finish { content throws(TableError) in
             try output.store(content, .index, isCompressed: options.isCompressed).handle
         }
@@ -241,7 +300,7 @@ package struct TableWriter: ~Copyable {
     }
 
     private mutating func storeFilter(
-        _ hashes: [UInt64], _ role: TableFormat.Role
+        _ hashes: ArraySlice<UInt64>, _ role: TableFormat.Role
     ) throws(TableError) -> BlockHandle {
         scratch.removeAll()
         BloomFilter.build(hashes, bitsPerKey: options.filterBitsPerKey, into: &scratch)

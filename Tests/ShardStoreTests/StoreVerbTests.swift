@@ -48,12 +48,14 @@ import Testing
             options.tree.tableBytes = 1000
             options.tree.blockBytes = 500
         }
+        // Values that lz4 cannot shorten.
+        var generator = SplitMix64(seed: 1)
         for index in 1...100 {
             Self.apply(store, UInt64(index)) { batch in
                 for row in 0..<10 {
                     batch.put(
                         Commands.first, key: [UInt8(index), UInt8(row)],
-                        value: [UInt8](repeating: UInt8(row), count: 50))
+                        value: (0..<50).map { _ in UInt8(truncatingIfNeeded: generator.next()) })
                 }
             }
         }

@@ -61,6 +61,31 @@ struct BlockCacheTests {
         #expect(hotFile.reads == reads, "hot blocks were pushed out by a scan")
     }
 
+    @Test("keeps the hottest blocks though all blocks of a segment are hot")
+    func keepsHottest() throws {
+        let file = MemoryFile()
+        try table(rows: 12_000, fileID: 1, to: file)
+        let cache = BlockCache(budgetBytes: 700_000, shardsMax: 1)
+        let reader = try TableReader.open(file: file, fileID: 1, cache: cache)
+        // Block number n is asked for n times more rarely than the first.
+        let blocks = 400
+        var sums: [Double] = []
+        for number in 1...blocks { sums.append((sums.last ?? 0) + 1 / Double(number)) }
+        let total = sums[blocks - 1]
+        var random = SplitMix64(seed: 5)
+        let asked = 20_000
+        let reads = file.reads
+        for _ in 0..<asked {
+            let drawn = Double(random.next() % 1_000_000) / 1_000_000 * total
+            let block = sums.firstIndex { $0 > drawn } ?? 0
+            _ = try get(reader, block * 30)
+        }
+        // What a cache would miss that always held the first blocks, as many as there is room for.
+        let room = 700_000 / 4_400
+        let least = Double(asked) * (1 - sums[room - 1] / total)
+        #expect(Double(file.reads - reads) < 2.1 * least, "\(file.reads - reads), least \(least)")
+    }
+
     @Test("forgets the blocks of a removed file, and gives fixed bytes back")
     func forgetsFiles() throws {
         let file = MemoryFile()

@@ -135,6 +135,58 @@ struct TableReaderTests {
         if length >= 5 { #expect(passed < 30, "seed \(seed)") }
     }
 
+    @Test("has the newest rows of every conversation in one block", arguments: 0..<20)
+    func newestInOneBlock(seed: UInt64) throws {
+        var maker = TableMaker(seed: seed)
+        let blockBytes = 1000
+        var model = ModelTable(
+            options: TableOptions(
+                keyspace: 1, blockBytes: blockBytes, indexBlockBytes: maker.pick([1, 300, 4096]),
+                isCompressed: maker.below(2) == 0, filterPrefixLength: 8, isNumbered: true))
+        var ends: [[UInt8]] = []
+        for conversation in 1...30 as ClosedRange<UInt64> {
+            var key = OrderedKey()
+            for number in 1...UInt64(1 + maker.below(maker.pick([3, 20, 90]))) {
+                key = OrderedKey()
+                key.append(conversation)
+                key.append(number)
+                model.rows.append(
+                    ModelRow(
+                        key: InternalKey.make(userKey: key.bytes, sequence: number, kind: .put),
+                        value: maker.bytes(20 + maker.below(100))))
+            }
+            ends.append(model.rows[model.rows.count - 1].key)
+        }
+        let file = MemoryFile()
+        _ = try model.write(to: file)
+        // Nothing is kept, so that each block entered is a read.
+        let reader = try TableReader.open(
+            file: file, fileID: 7, cache: BlockCache(budgetBytes: 0))
+        _ = try reader.verify()
+        let rowBytesMax = 120 + 24 + 16
+        for end in ends {
+            let iterator = reader.makeIterator()
+            try iterator.seekForPrevious(end)
+            let reads = file.reads
+            var bytes = 0
+            while let row = iterator.row, row.key.starts(with: end[..<8]) {
+                bytes += row.key.count + row.value.count
+                if bytes > blockBytes - rowBytesMax { break }
+                #expect(file.reads == reads, "seed \(seed)")
+                try iterator.previous()
+            }
+        }
+        let iterator = reader.makeIterator()
+        try iterator.seekToFirst()
+        var (reads, bytes) = (file.reads, 0)
+        while let row = iterator.row {
+            if file.reads > reads { (reads, bytes) = (file.reads, 0) }
+            bytes += row.value.count
+            #expect(bytes <= 2 * blockBytes, "seed \(seed)")
+            try iterator.next()
+        }
+    }
+
     @Test("may be empty, or hold range tombstones only")
     func holdsNothing() throws {
         for tombstones in [[], [RangeTombstone(lower: [1], upper: [2], sequence: 5)]] {

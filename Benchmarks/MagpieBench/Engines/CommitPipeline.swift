@@ -139,6 +139,9 @@ final class CommitPipeline: @unchecked Sendable {
 
     /// Makes a cut and returns when no background work is left. Nothing may be under way.
     func settle() throws {
+        try drain()
+        // As long as too many memtables wait for their flush there is no cut.
+        store.tree.waitForQuiet()
         try cut()
         store.tree.waitForQuiet()
     }

@@ -88,7 +88,7 @@ enum EngineKind: String, CaseIterable, Sendable {
         switch self {
         case .magpie:
             "production defaults: write buffers 4 x 32 MiB, cache 64 MiB, blocks 8 KiB, filters "
-                + "10 bits, lz4 from level 2 down; every turn of the log synced, also in fill rows"
+                + "10 bits, lz4, log segments 8 MiB; every turn of the log synced, also in fills"
         case .rocksdb:
             "stock: write buffers 2 x 64 MiB, cache 64 MiB, snappy, no filter, checksums verified"
         case .rocksdbTuned:

@@ -149,7 +149,7 @@ package final class TreeIngest: @unchecked Sendable {
             lastKey = nil
             outputs.append(
                 TableOutput(
-                    tree.store, tree.options.keyspaces[outputs.count], level: 0,
+                    tree.store, tree.options.keyspaces[outputs.count],
                     tombstones: tombstones.newestTombstones,
                     cutter: OutputCutter(
                         tree.options, tableBytes: tree.options.tableBytes, below: [])))

@@ -342,15 +342,15 @@ struct CompactionPicker {
         return plan
     }
 
-    /// A table goes down unread when nothing meets it there, it has the form of that level, it is
-    /// not a burden for the level after, and rewriting it would drop nothing.
+    /// A table goes down unread when nothing meets it there, lz4 was tried on it, it is not a
+    /// burden for the level after, and rewriting it would drop nothing.
     private func canMove(_ plan: CompactionPlan, _ shape: LevelShape) -> Bool {
         guard plan.inputs.count == 1, plan.outputs.isEmpty, let table = plan.inputs.first else {
             return false
         }
         let properties = table.properties
         let isTried = properties.compressedBlocks + properties.refusedBlocks > 0
-        if options.compresses(level: plan.outputLevel) && !isTried { return false }
+        if options.isCompressed && !isTried { return false }
         if table.hasTombstones && !shape.hasDeeper(than: plan.outputLevel, overlapping: table) {
             return false
         }
@@ -387,9 +387,6 @@ struct CompactionLevels {
 }
 
 extension TreeOptions {
-    /// Whether tables of this level try lz4.
-    func compresses(level: Int) -> Bool { isCompressed && level > 1 }
-
     /// Where compaction cuts its outputs in a tree of `total` bytes: a quarter of the tables that
     /// may be open would hold them. The rest is for tables that are not full, for those written
     /// when the tree was smaller, and for level 0.

@@ -88,7 +88,7 @@ private final class Rewrite {
         let next = plan.outputLevel + 1
         let below = next < TreeOptions.levelCount ? levels.shape.levels[next] : []
         output = TableOutput(
-            store, keyspace, level: plan.outputLevel, tombstones: kept ?? [],
+            store, keyspace, tombstones: kept ?? [],
             cutter: OutputCutter(store.options, tableBytes: plan.tableBytes, below: below))
         cursor = MergeCursor(capacity: runs.count, at: InternalKey.sequenceMax)
         let isLast = levels.shape.levels[next...].allSatisfy(\.isEmpty)

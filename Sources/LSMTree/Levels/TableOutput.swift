@@ -8,7 +8,6 @@ import SortedTable
 final class TableOutput {
     private let store: TableStore
     private let keyspace: KeyspaceOptions
-    private let level: Int
     /// Nil: everything in one table.
     private let cutter: OutputCutter?
     private let tombstones: [RangeTombstone]
@@ -24,12 +23,11 @@ final class TableOutput {
 
     /// - Parameter tombstones: disjoint and ascending, as ``RangeTombstoneSet/newestTombstones``.
     init(
-        _ store: TableStore, _ keyspace: KeyspaceOptions, level: Int, tombstones: [RangeTombstone],
+        _ store: TableStore, _ keyspace: KeyspaceOptions, tombstones: [RangeTombstone],
         cutter: OutputCutter? = nil
     ) {
         self.store = store
         self.keyspace = keyspace
-        self.level = level
         self.tombstones = tombstones
         self.cutter = cutter
     }
@@ -67,7 +65,7 @@ final class TableOutput {
         madeFiles.append(fileID)
         file = made
         writer = TableWriter(
-            file: made, fileID: fileID, options: store.tableOptions(keyspace, level: level))
+            file: made, fileID: fileID, options: store.tableOptions(keyspace))
     }
 
     private func finishTable(before end: [UInt8]?) throws(TableError) {

@@ -38,10 +38,10 @@ final class TableStore: Sendable {
 
     func path(_ fileID: UInt64) -> String { directory + "/" + TableName.make(fileID) }
 
-    func tableOptions(_ keyspace: KeyspaceOptions, level: Int) -> TableOptions {
+    func tableOptions(_ keyspace: KeyspaceOptions) -> TableOptions {
         TableOptions(
             keyspace: keyspace.keyspace.rawValue, blockBytes: options.blockBytes,
-            isCompressed: options.compresses(level: level),
+            isCompressed: options.isCompressed,
             filterBitsPerKey: options.filterBitsPerKey,
             filterPrefixLength: keyspace.filterPrefixLength, isNumbered: keyspace.isNumbered,
             isExpiring: keyspace.isExpiring, isPointRead: keyspace.isPointRead)

@@ -1,3 +1,5 @@
+import Platform
+
 /// Memory that only grows and is freed as a whole, addressed by 32-bit offsets.
 ///
 /// A memtable's nodes live here, so that nothing of them is visible to reference counting. The
@@ -21,7 +23,7 @@ final class Arena: @unchecked Sendable {
         var next: UInt32 = 0
         var end: UInt32 = 0
         var chunksUsed = 0
-        var pieces: [UnsafeMutableRawPointer] = []
+        var pieces: [UnsafeMutableRawBufferPointer] = []
     }
 
     init() {
@@ -32,7 +34,9 @@ final class Arena: @unchecked Sendable {
     }
 
     deinit {
-        for piece in writer.pointee.pieces { piece.deallocate() }
+        for piece in writer.pointee.pieces {
+            if let base = piece.baseAddress { PageMemory.free(base, piece.count) }
+        }
         writer.deinitialize(count: 1)
         writer.deallocate()
         chunks.deallocate()
@@ -71,10 +75,10 @@ final class Arena: @unchecked Sendable {
         let count = (room + 8 + Self.chunkBytes - 1) / Self.chunkBytes
         let first = writer.pointee.chunksUsed
         precondition(first + count < Self.chunksMax, "a memtable holds at most 4 GiB")
-        let piece = UnsafeMutableRawPointer.allocate(
-            byteCount: count * Self.chunkBytes, alignment: 16)
+        let bytes = count * Self.chunkBytes
+        let piece = PageMemory.allocate(bytes)
         for index in 0..<count { chunks[first + index] = piece + index * Self.chunkBytes }
-        writer.pointee.pieces.append(piece)
+        writer.pointee.pieces.append(UnsafeMutableRawBufferPointer(start: piece, count: bytes))
         writer.pointee.chunksUsed = first + count
         let base = UInt32(first) &<< Self.chunkShift
         writer.pointee.next = base &+ (first == 0 ? 8 : 0)
