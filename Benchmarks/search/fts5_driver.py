@@ -82,20 +82,46 @@ class Driver:
         self.database.executescript(CREATE)
         clock, count = common.Clock(), 0
         for lines, changes in steps:
-            rows = self.rows(lines)
-            old = [(change.line.number, change.old, tags(change.line)) for change in changes]
-            new = [(change.line.number, change.line.text, tags(change.line)) for change in changes if not change.is_removal]
-            removed = [(change.line.number,) for change in changes if change.is_removal]
+            rows, edits = self.rows(lines), self.edits(changes)
             count += len(lines)
             with clock:
                 self.database.execute("BEGIN")
                 self.add(*rows)
-                self.database.executemany(REMOVE, old)
-                self.database.executemany(INSERT, new)
-                self.database.executemany("DELETE FROM document WHERE number = ?", removed)
+                self.change(*edits)
                 self.database.execute("COMMIT")
         self.close()
         return clock, count
+
+    @staticmethod
+    def edits(changes):
+        return (
+            [(change.line.number, change.old, tags(change.line)) for change in changes],
+            [(change.line.number, change.line.text, tags(change.line)) for change in changes if not change.is_removal],
+            [(change.line.number,) for change in changes if change.is_removal],
+        )
+
+    def change(self, old, new, removed):
+        self.database.executemany(REMOVE, old)
+        self.database.executemany(INSERT, new)
+        self.database.executemany("DELETE FROM document WHERE number = ?", removed)
+
+    def begin(self, directory):
+        self.open(directory)
+        self.writing = False
+
+    def write(self, lines, changes):
+        if not self.writing:
+            self.database.execute("BEGIN")
+            self.writing = True
+        self.add(*self.rows(lines))
+        self.change(*self.edits(changes))
+
+    def commit(self):
+        self.database.execute("COMMIT")
+        self.writing = False
+
+    def refresh(self):
+        """Every statement sees what is committed."""
 
     def open(self, directory):
         self.connect(directory)

@@ -64,20 +64,41 @@ class Driver:
         writer, clock, count = self.create(directory), common.Clock(), 0
         for lines, changes in steps:
             documents = [self.document(line) for line in lines]
-            edits = [(change.line.number, None if change.is_removal else self.document(change.line)) for change in changes]
+            edits = self.edits(changes)
             count += len(lines)
             with clock:
-                for document in documents:
-                    writer.add_document(document)
-                for number, document in edits:
-                    # By term, the binding looks for a signed number and removes nothing.
-                    writer.delete_documents_by_query(Query.term_query(self.schema, "number", number))
-                    if document is not None:
-                        writer.add_document(document)
+                self.take(writer, documents, edits)
                 writer.commit()
         with clock:
             writer.wait_merging_threads()
         return clock, count
+
+    def edits(self, changes):
+        return [(change.line.number, None if change.is_removal else self.document(change.line)) for change in changes]
+
+    def take(self, writer, documents, edits):
+        for document in documents:
+            writer.add_document(document)
+        for number, document in edits:
+            # By term, the binding looks for a signed number and removes nothing.
+            writer.delete_documents_by_query(Query.term_query(self.schema, "number", number))
+            if document is not None:
+                writer.add_document(document)
+
+    def begin(self, directory):
+        self.open(directory)
+        self.writer = self.index.writer(heap_size=common.BUILD_BYTES, num_threads=1)
+
+    def write(self, lines, changes):
+        self.take(self.writer, [self.document(line) for line in lines], self.edits(changes))
+
+    def commit(self):
+        self.writer.commit()
+        self.refresh()
+
+    def refresh(self):
+        self.index.reload()
+        self.searcher = self.index.searcher()
 
     def open(self, directory):
         self.index = tantivy.Index.open(directory)
@@ -87,6 +108,8 @@ class Driver:
         self.writer = None
 
     def close(self):
+        if self.writer is not None:
+            self.writer.wait_merging_threads()
         self.searcher = self.index = self.writer = None
 
     def count(self):
@@ -135,11 +158,11 @@ class Driver:
         return parts[0][1] if len(parts) == 1 else Query.boolean_query(parts)
 
     def prepare(self, query, narrowing, order, after):
-        built, search = self.narrowed(query, narrowing), self.searcher.search
+        built = self.narrowed(query, narrowing)
         if order == "bm25-10":
-            return [lambda: search(built, 10, count=False)]
+            return [lambda: self.searcher.search(built, 10, count=False)]
         limit, offset = (50 if order == "newest-50" else 10), (90 if after is not None else 0)
-        return [lambda: search(built, limit, count=False, order_by_field="number", offset=offset)]
+        return [lambda: self.searcher.search(built, limit, count=False, order_by_field="number", offset=offset)]
 
     def nothing(self, order):
         return self.prepare({"op": "word", "words": ["zqnothing"]}, {}, order, None)[0]
@@ -154,9 +177,8 @@ class Driver:
         word = f"zqvisible{number}"
         line = common.Line([1 << 40, 1 << 40, 0, 0, 2_000_000_000_000 + number, 0], word)
         self.writer.add_document(self.document(line))
-        self.writer.commit()
-        self.index.reload()
-        return len(self.index.searcher().search(self.term(word), 1, count=False).hits) == 1
+        self.commit()
+        return len(self.searcher.search(self.term(word), 1, count=False).hits) == 1
 
 
 common.Run(Driver()).perform()

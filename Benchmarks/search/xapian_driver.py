@@ -59,18 +59,39 @@ class Driver:
         database = xapian.WritableDatabase(directory, xapian.DB_CREATE_OR_OPEN)
         clock, count = common.Clock(), 0
         for lines, changes in steps:
-            documents = [(line.number + 1, self.document(line)) for line in lines]
-            documents += [(change.line.number + 1, self.document(change.line)) for change in changes if not change.is_removal]
-            removed = [change.line.number + 1 for change in changes if change.is_removal]
+            prepared = self.prepared(lines, changes)
             count += len(lines)
             with clock:
-                for number, document in documents:
-                    database.replace_document(number, document)
-                for number in removed:
-                    database.delete_document(number)
+                self.take(database, *prepared)
                 database.commit()
         database.close()
         return clock, count
+
+    def prepared(self, lines, changes):
+        documents = [(line.number + 1, self.document(line)) for line in lines]
+        documents += [(change.line.number + 1, self.document(change.line)) for change in changes if not change.is_removal]
+        return documents, [change.line.number + 1 for change in changes if change.is_removal]
+
+    @staticmethod
+    def take(database, documents, removed):
+        for number, document in documents:
+            database.replace_document(number, document)
+        for number in removed:
+            database.delete_document(number)
+
+    def begin(self, directory):
+        self.open(directory)
+        self.writer = xapian.WritableDatabase(directory, xapian.DB_OPEN)
+
+    def write(self, lines, changes):
+        self.take(self.writer, *self.prepared(lines, changes))
+
+    def commit(self):
+        self.writer.commit()
+        self.refresh()
+
+    def refresh(self):
+        self.database.reopen()
 
     def open(self, directory):
         self.directory = directory
@@ -133,7 +154,12 @@ class Driver:
 
         def call():
             enquire.set_query(built)
-            return [hit.docid for hit in enquire.get_mset(first, limit)]
+            try:
+                return [hit.docid for hit in enquire.get_mset(first, limit)]
+            except xapian.DatabaseModifiedError:
+                # Two commits were made during one search.
+                self.refresh()
+                return call()
 
         return [call]
 
@@ -150,8 +176,7 @@ class Driver:
             self.writer = xapian.WritableDatabase(self.directory, xapian.DB_OPEN)
         word = f"zqvisible{number}"
         self.writer.add_document(self.document(common.Line([0, 1 << 40, 0, 0, 2_000_000_000_000 + number, 0], word)))
-        self.writer.commit()
-        self.database.reopen()
+        self.commit()
         self.newest.set_query(xapian.Query(word))
         return self.newest.get_mset(0, 1).size() == 1
 

@@ -29,6 +29,7 @@ struct MagpieSearchDriver {
         try emit(about)
         if settings.states.contains(.one) { try performOne() }
         if settings.states.contains(.natural) { try performNatural() }
+        if settings.states.contains(.writing) { try performWriting() }
     }
 
     private func stage(_ name: String) throws {
@@ -143,38 +144,77 @@ struct MagpieSearchDriver {
         try loadQueries()
         let directory = settings.directory + "/natural"
         var store = try open(directory)
-        let file = try TokenFile(settings.tokens)
-        let changeFile = try TokenFile(settings.changes)
-        let changes = try changeFile.changes()
-        var next = 0
-        var batch = 0
-        var count = 0
-        var nanoseconds: UInt64 = 0
-        while true {
-            let lines = try file.batch(settings.batch)
-            if lines.isEmpty { break }
-            let start = Meter.now()
-            var builder = SegmentBuilder(memoryMax: DriverSettings.buildBytes)
-            file.bytes.withUnsafeBytes { for line in lines { builder.put(line, $0) } }
-            while next < changes.count, changes[next].batch <= batch {
-                let change = changes[next]
-                if change.isRemoval {
-                    builder.remove(change.line.document.key)
-                } else {
-                    changeFile.bytes.withUnsafeBytes { builder.put(change.line, $0) }
-                }
-                next += 1
-            }
-            try commit(builder, to: &store)
-            nanoseconds += Meter.now() - start
-            batch += 1
-            count += lines.count
-        }
+        let documents = try TokenFile(settings.tokens)
+        let changes = try ChangeBatches(settings.changes)
+        let filled = try fill(&store, documents, changes, until: .max)
         try figure(
-            .natural, "live messages/s", Double(count) / (Double(nanoseconds) / 1e9))
+            .natural, "live messages/s",
+            Double(filled.count) / (Double(filled.nanoseconds) / 1e9))
         try sizes(.natural, directory, store.snapshot)
         try search(.natural, store.snapshot)
         try visible(&store)
+    }
+
+    /// Commits documents with the changes that fall among them, commit by commit, until one of a
+    /// number or the end.
+    private func fill(
+        _ store: inout SearchStore, _ documents: TokenFile, _ changes: ChangeBatches,
+        until end: Int
+    ) throws -> (count: Int, nanoseconds: UInt64) {
+        var filled = (count: 0, nanoseconds: UInt64(0))
+        for batch in 0..<end {
+            let lines = try documents.batch(settings.batch)
+            if lines.isEmpty { break }
+            let own = changes.take(until: batch)
+            let start = Meter.now()
+            var builder = SegmentBuilder(memoryMax: DriverSettings.buildBytes)
+            documents.bytes.withUnsafeBytes { for line in lines { builder.put(line, $0) } }
+            changes.bytes.withUnsafeBytes { for change in own { builder.take(change, $0) } }
+            try commit(builder, to: &store)
+            filled.nanoseconds += Meter.now() - start
+            filled.count += lines.count
+        }
+        return filled
+    }
+
+    // MARK: Beside a writer
+
+    private mutating func performWriting() throws {
+        try stage("fill writing")
+        try loadQueries()
+        let directory = settings.directory + "/writing"
+        var store = try open(directory)
+        let documents = try TokenFile(settings.tokens)
+        let changes = try ChangeBatches(settings.changes)
+        _ = try fill(&store, documents, changes, until: settings.load.firstBatch)
+        try stage("writing")
+        let filters = filters()
+        var tasks: [SearchTask] = []
+        for query in queries.queries where WriteLoad.filters.contains(query.filterKind) {
+            for order in WriteLoad.orders {
+                tasks.append(
+                    SearchTask(
+                        id: query.id, order: order, request: request(query, order, filters)))
+            }
+        }
+        let writer = LoadWriter(
+            consume store, try LoadEvents(documents, changes, settings), settings)
+        let samples = try SearchTasks(tasks, settings: settings).measure(beside: writer)
+        for (task, samples) in zip(tasks, samples) {
+            var record = DriverRecord(.load, state: .writing)
+            record.id = task.id
+            record.order = task.order
+            record.samples = samples
+            try emit(record)
+        }
+        let outcome = try writer.outcome.wait().get()
+        for (name, value) in outcome.figures { try figure(.writing, name, value) }
+        try stage("check writing")
+        try loadNumbers()
+        // An engine that was too slow holds less than the scan knows.
+        if outcome.isWhole { _ = try check(.writing, outcome.snapshot) }
+        numbers = [:]
+        try calls(.writing, outcome.snapshot)
     }
 
     private func commit(_ builder: SegmentBuilder, to store: inout SearchStore) throws {
@@ -221,33 +261,7 @@ struct MagpieSearchDriver {
     private mutating func search(_ state: IndexState, _ snapshot: SearchSnapshot) throws {
         try stage("check \(state.rawValue)")
         try loadNumbers()
-        let filters = filters()
-        var tasks: [SearchTask] = []
-        for query in queries.queries {
-            let all = try SearchRequests.newest(query, filters[query.filter], in: snapshot)
-            var record = DriverRecord(.check, state: state)
-            record.id = query.id
-            record.count = all.count
-            let hits = all.hits.map { numbers[$0] ?? .max }
-            record.crc = HitChecksum(hits.prefix(1_000)).value
-            record.crcListed = HitChecksum(hits).value
-            try emit(record)
-            for order in query.orders {
-                var request = request(query, order, filters)
-                if order == .page10 {
-                    guard let ninetieth = all.ninetieth, all.hits.count > 90 else { continue }
-                    request.after = ninetieth
-                }
-                if order == .relevance10 {
-                    var ranked = DriverRecord(.ranked, state: state)
-                    ranked.id = query.id
-                    ranked.hits = try snapshot.search(request).hits
-                        .map { numbers[$0.document.key] ?? .max }
-                    try emit(ranked)
-                }
-                tasks.append(SearchTask(id: query.id, order: order, request: request))
-            }
-        }
+        let tasks = try check(state, snapshot)
         numbers = [:]
         try stage("measure \(state.rawValue)")
         try SearchTasks(tasks, settings: settings).measure(snapshot) { task, us in
@@ -257,6 +271,46 @@ struct MagpieSearchDriver {
             record.us = us
             try emit(record)
         }
+        try calls(state, snapshot)
+    }
+
+    /// Tells the hits of all queries that are compared, and gives the searches to be timed.
+    private func check(_ state: IndexState, _ snapshot: SearchSnapshot) throws -> [SearchTask] {
+        let filters = filters()
+        var tasks: [SearchTask] = []
+        for query in queries.queries {
+            var ninetieth: SearchPosition?
+            if query.isChecked {
+                let all = try SearchRequests.newest(query, filters[query.filter], in: snapshot)
+                ninetieth = all.hits.count > 90 ? all.ninetieth : nil
+                var record = DriverRecord(.check, state: state)
+                record.id = query.id
+                record.count = all.count
+                let hits = all.hits.map { numbers[$0] ?? .max }
+                record.crc = HitChecksum(hits.prefix(1_000)).value
+                record.crcListed = HitChecksum(hits).value
+                try emit(record)
+            }
+            for order in query.orders {
+                var request = request(query, order, filters)
+                if order == .page10 {
+                    guard let ninetieth else { continue }
+                    request.after = ninetieth
+                }
+                if order == .relevance10, query.isChecked {
+                    var ranked = DriverRecord(.ranked, state: state)
+                    ranked.id = query.id
+                    ranked.hits = try snapshot.search(request).hits
+                        .map { numbers[$0.document.key] ?? .max }
+                    try emit(ranked)
+                }
+                tasks.append(SearchTask(id: query.id, order: order, request: request))
+            }
+        }
+        return tasks
+    }
+
+    private func calls(_ state: IndexState, _ snapshot: SearchSnapshot) throws {
         for order in [HitOrder.newest10, .relevance10] {
             var record = DriverRecord(.call, state: state)
             record.order = order

@@ -11,9 +11,14 @@ struct QueryDrawer {
     private let common: [Int]
     private let identifiers: [[String]]
     private let count: Int
+    private let checked: Int
 
     /// Queries for `oracle`, `count` of each class; `texts` are where identifiers are looked for.
-    init(_ oracle: SearchOracle, texts: [String], count: Int, seed: UInt64) {
+    /// Hits are compared of all without a filter, and of the first `checked` of a class and filter.
+    init(
+        _ oracle: SearchOracle, texts: [String], count: Int, checked: Int = .max, seed: UInt64
+    ) {
+        self.checked = checked
         self.oracle = oracle
         corpus = oracle.corpus
         self.count = count
@@ -25,7 +30,7 @@ struct QueryDrawer {
     }
 
     /// Draws. Classes of which the corpus has nothing are left out.
-    mutating func draw() -> QuerySet {
+    mutating func draw(_ begins: (SearchClass) -> Void = { _ in }) -> QuerySet {
         var set = QuerySet()
         let members = Dictionary(
             uniqueKeysWithValues: FilterKind.allCases.filter { $0.members != nil }
@@ -37,6 +42,7 @@ struct QueryDrawer {
             set.filters += filters
         }
         for wanted in SearchClass.allCases {
+            begins(wanted)
             for (number, query) in distinct(wanted).enumerated() {
                 let matches = oracle.matches(query)
                 for kind in FilterKind.allCases {
@@ -52,7 +58,8 @@ struct QueryDrawer {
                     set.queries.append(
                         BenchQuery(
                             id: set.queries.count, class: wanted, query: query, filter: filter,
-                            filterKind: kind, orders: HitOrder.all(for: kind)))
+                            filterKind: kind, orders: HitOrder.all(for: kind),
+                            isChecked: kind == .none || number < checked))
                 }
             }
         }

@@ -18,11 +18,22 @@ struct SearchCommand: ParsableCommand {
               fts5     nothing: SQLite comes with Python
               xapian   apt-get install python3-xapian
 
+            Sizes: S is the corpus as it is, M 600,000 and L 5,000,000 messages recomposed of its \
+            texts by seed; M and L are synthetic and marked so. At L ten queries of a class are \
+            drawn instead of twenty, and of queries with a filter the hits of two of each class \
+            are compared instead of all.
+
+            Scripts other than Latin: Benchmarks/search/make_multilingual.py makes a corpus of \
+            texts in Chinese, Japanese, Korean, Arabic, Russian and others from Debian packages.
+
             Examples:
               magpie-bench search
               magpie-bench search --corpus messages.jsonl --html search.html
               magpie-bench search --engines magpie,tantivy --queries 100 --passes 10 --json
-              magpie-bench search --corpus messages.jsonl --recompose 5000000 --states one
+              magpie-bench search --corpus messages.jsonl --size L --engines magpie,tantivy
+              magpie-bench search --corpus messages.jsonl --states writing --write-rate 2000
+              magpie-bench search --corpus messages.jsonl --runs 3 --json > results.jsonl
+              Benchmarks/search_tables.py results.jsonl
 
             A corpus is JSON lines with conversation, sender, timeMs and text. Without one, and \
             with --recompose, the data is synthetic and marked so.
@@ -37,8 +48,21 @@ struct SearchCommand: ParsableCommand {
     @Option(help: "Make so many messages of the corpus, in conversations with a Zipf law.")
     var recompose: Int?
 
-    @Option(help: "Queries of each class.")
-    var queries = 20
+    @Option(help: "Size of the data: S, M, L.")
+    var size: String?
+
+    @Option(help: "Queries of each class; otherwise 20, at size L 10.")
+    var queries: Int?
+
+    @Option(
+        help: "Queries of each class and filter whose hits are compared; otherwise all, at L 2.")
+    var checks: Int?
+
+    @Option(help: "Whole runs; figures are their medians.")
+    var runs = 1
+
+    @Option(help: "An engine that takes longer than so many minutes in a run is ended.")
+    var limitMinutes = 60
 
     @Option(help: "How often each query is repeated; the least time counts.")
     var passes = 5
@@ -46,8 +70,18 @@ struct SearchCommand: ParsableCommand {
     @Option(help: "A query that has used up so many milliseconds is not repeated.")
     var budgetMs = 50
 
-    @Option(help: "States of the index: one (segment), natural (after small commits and edits).")
-    var states = "one,natural"
+    @Option(
+        help: """
+            States of the index: one (segment), natural (after small commits and edits), writing \
+            (searched while documents come).
+            """)
+    var states = IndexState.allCases.map(\.rawValue).joined(separator: ",")
+
+    @Option(help: "Documents, edits and removals that come a second in the state writing.")
+    var writeRate = 2_000
+
+    @Option(help: "Seconds for which they come.")
+    var writeSeconds = 20
 
     @Option(help: "Messages of a commit in the natural state.")
     var batch = 2_000
@@ -77,11 +111,19 @@ struct SearchCommand: ParsableCommand {
         do throws(UsageError) {
             _ = try SearchEngineKind.parse(engines)
             _ = try parsedStates()
+            _ = try parsedSize()
         } catch {
             throw ValidationError(error.description)
         }
-        guard queries > 0, passes > 0, budgetMs > 0, batch > 0, recompose ?? 1 > 0 else {
-            throw ValidationError("numbers must be above zero")
+        let numbers = [
+            queries ?? 1, checks ?? 1, passes, budgetMs, batch, recompose ?? 1, runs,
+            limitMinutes, writeRate, writeSeconds,
+        ]
+        guard numbers.allSatisfy({ (1...1_000_000_000).contains($0) }) else {
+            throw ValidationError("numbers must be above zero, and at most 1,000,000,000")
+        }
+        if size != nil, recompose != nil {
+            throw ValidationError("--size and --recompose say the same thing twice")
         }
     }
 
@@ -89,9 +131,16 @@ struct SearchCommand: ParsableCommand {
         let names = states.split(separator: ",")
         let states = names.compactMap { IndexState(rawValue: String($0)) }
         guard !states.isEmpty, states.count == names.count else {
-            throw UsageError("--states: one, natural, or both after a comma")
+            throw UsageError("--states: one, natural, writing, or several after commas")
         }
-        return states
+        return IndexState.allCases.filter(states.contains)
+    }
+
+    private func parsedSize() throws(UsageError) -> SearchSize {
+        guard let size = SearchSize(rawValue: size ?? "S") else {
+            throw UsageError("--size: S, M or L")
+        }
+        return size
     }
 
     func run() throws {
@@ -106,23 +155,27 @@ struct SearchCommand: ParsableCommand {
         let settings = DriverSettings(
             tokens: directory + "/tokens", changes: directory + "/changes",
             queries: directory + "/queries", directory: directory, passes: passes,
-            budgetMs: budgetMs, batch: batch, seed: seed, states: try parsedStates())
-        Terminal.error("cutting messages into tokens, drawing queries")
+            budgetMs: budgetMs, batch: batch, seed: seed, states: try parsedStates(),
+            load: WriteLoad(rate: writeRate, firstBatch: 0))
+        Terminal.error("reading messages and cutting them into tokens")
+        let size = try parsedSize()
         let run = try SearchRun(
-            try messages(), queries: queries, settings: settings,
+            try messages(size), queries: queries ?? size.queries, checked: checks ?? size.checked,
+            writeSeconds: writeSeconds, settings: settings,
             engines: try SearchEngineKind.parse(engines),
             drivers: drivers ?? Self.beside("Benchmarks/search"),
             environment: venv ?? Self.beside(".venv-search"))
-        let results = try run.perform()
+        let results = try run.perform(runs: runs, limitSeconds: limitMinutes * 60)
         var setting = results.engines.compactMap { engine in
             results.about[engine].map { "\(engine.rawValue): \($0.version); \($0.settings)." }
         }
         setting += results.skipped.map { "Skipped: \($0)." }
+        setting += ["Data: \(run.data).", "Runs: \(runs)."]
+        if settings.states.contains(.writing) { setting.append(run.load) }
         setting += [
-            "Data: \(run.data).",
             "\(Meter.processor), all on processor \(processor ?? max(0, count - 1)), kernel "
                 + "\(BenchResult.kernel), \(Meter.fileSystem(data)), load average \(before) before "
-                + "and \(ServerMeter.loadAverage) after, magpie-bench \(Versions.bench).",
+                + "and \(ServerMeter.loadAverage) after, magpie-bench \(Versions.bench)."
         ]
         let table = SearchTable(results: results, setting: setting)
         for line in json ? try jsonLines(results, setting) : table.lines { Terminal.out(line) }
@@ -136,12 +189,13 @@ struct SearchCommand: ParsableCommand {
         }
     }
 
-    private func messages() throws -> SearchCorpus {
+    private func messages(_ size: SearchSize) throws -> SearchCorpus {
         let base = try corpus.map { try SearchCorpus(file: $0) }
+        let wanted = recompose ?? size.messages
         guard let base else {
-            return SearchCorpus(synthetic: recompose ?? 200_000, seed: seed)
+            return SearchCorpus(synthetic: wanted ?? 200_000, seed: seed)
         }
-        return recompose.map { base.recomposed($0, seed: seed) } ?? base
+        return wanted.map { base.recomposed($0, seed: seed) } ?? base
     }
 
     private struct Setting: Encodable {
@@ -154,6 +208,7 @@ struct SearchCommand: ParsableCommand {
         lines += try results.all.map { try JSONLine.of($0) }
         lines += try (results.figures + results.components).map { try JSONLine.of($0) }
         lines += try results.checks.map { try JSONLine.of($0) }
+        lines += try results.spreads.map { try JSONLine.of($0) }
         return try lines + results.goals.map { try JSONLine.of($0) }
     }
 

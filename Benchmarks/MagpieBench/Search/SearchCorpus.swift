@@ -7,11 +7,14 @@ struct SearchCorpus {
         var conversation: Int
         var sender: Int
         var timeMs: UInt64
-        var text: String
+        /// Number in ``SearchCorpus/texts``.
+        var text: Int
     }
 
     /// Where they come from, for the results.
     private(set) var source: String
+    /// What is said; of recomposed messages many say the same.
+    let texts: [String]
     private(set) var messages: [Message]
 
     private struct Line: Decodable {
@@ -30,6 +33,7 @@ struct SearchCorpus {
         }
         var conversations: [String: Int] = [:]
         var senders: [String: Int] = [:]
+        var texts: [String] = []
         messages = []
         let decoder = JSONDecoder()
         for line in bytes.split(separator: UInt8(ascii: "\n")) {
@@ -41,8 +45,10 @@ struct SearchCorpus {
                 Message(
                     conversation: Self.number(line.conversation, &conversations),
                     sender: Self.number(line.sender, &senders), timeMs: line.timeMs,
-                    text: line.text))
+                    text: texts.count))
+            texts.append(line.text)
         }
+        self.texts = texts
         guard !messages.isEmpty else { throw UsageError("\(path) holds no messages") }
         source = path.split(separator: "/").last.map(String.init) ?? path
     }
@@ -54,8 +60,9 @@ struct SearchCorpus {
     }
 
     /// Given messages.
-    init(source: String, messages: [Message]) {
+    init(source: String, texts: [String], messages: [Message]) {
         self.source = source
+        self.texts = texts
         self.messages = messages
     }
 
@@ -65,13 +72,13 @@ struct SearchCorpus {
         let vocabulary = 40_000
         let ranks = ZipfNumbers(count: vocabulary, seed: seed)
         let spellings = (0..<vocabulary).map { Self.spelling($0) }
-        let texts = (0..<min(count, 200_000)).map { _ in
+        texts = (0..<min(count, 200_000)).map { _ in
             // The least of two draws: a median of about 7, few above 20.
             let words = 1 + Int(min(generator.next() % 24, generator.next() % 24))
             return (0..<words).map { _ in spellings[ranks.next(&generator)] }
                 .joined(separator: " ")
         }
-        messages = Self.compose(texts, count: count, seed: seed)
+        messages = Self.compose(texts: texts.count, count: count, seed: seed)
         source = "SYNTHETIC words"
     }
 
@@ -93,14 +100,14 @@ struct SearchCorpus {
     /// Another corpus of `count` messages: these texts, drawn by seed, in new conversations.
     func recomposed(_ count: Int, seed: UInt64) -> SearchCorpus {
         var corpus = self
-        corpus.messages = Self.compose(messages.map(\.text), count: count, seed: seed)
+        corpus.messages = Self.compose(texts: texts.count, count: count, seed: seed)
         corpus.source = "SYNTHETIC: \(source) recomposed"
         return corpus
     }
 
     /// Conversations with sizes that fall with their rank (Zipf 0.99), two to nine senders each,
     /// one message about every second.
-    private static func compose(_ texts: [String], count: Int, seed: UInt64) -> [Message] {
+    private static func compose(texts: Int, count: Int, seed: UInt64) -> [Message] {
         var generator = SplitMix64(seed: seed)
         let conversations = ZipfNumbers(count: max(1, count / 36), seed: seed)
         let senders = UInt64(max(2, count / 200))
@@ -113,7 +120,7 @@ struct SearchCorpus {
             return Message(
                 conversation: conversation,
                 sender: Int(SplitMix64.mix(salt &+ 1 &+ place) % senders), timeMs: time,
-                text: texts[Int(generator.next() % UInt64(texts.count))])
+                text: Int(generator.next() % UInt64(texts)))
         }
     }
 }

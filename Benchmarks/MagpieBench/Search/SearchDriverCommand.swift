@@ -17,12 +17,15 @@ struct SearchDriverCommand: ParsableCommand {
     @Option var batch: Int
     @Option var seed: UInt64
     @Option var states: String
+    @Option var writeRate: Int
+    @Option var writeFrom: Int
 
     func run() throws {
         let settings = DriverSettings(
             tokens: tokens, changes: changes, queries: queries, directory: directory,
             passes: passes, budgetMs: budgetMs, batch: batch, seed: seed,
-            states: states.split(separator: ",").compactMap { IndexState(rawValue: String($0)) })
+            states: states.split(separator: ",").compactMap { IndexState(rawValue: String($0)) },
+            load: WriteLoad(rate: writeRate, firstBatch: writeFrom))
         var driver = MagpieSearchDriver(settings) { Terminal.out(try JSONLine.of($0)) }
         try driver.perform()
     }

@@ -10,6 +10,7 @@ struct SearchOracle {
     let unspacedWords: [String]
     private let numbers: [String: UInt32]
     private let averageLength: Double
+    private let alive: Int
 
     init(_ corpus: TokenCorpus) {
         self.corpus = corpus
@@ -30,7 +31,8 @@ struct SearchOracle {
         }
         documentCounts = counts
         conversationSizes = sizes
-        averageLength = Double(length) / Double(max(1, sizes.values.reduce(0, +)))
+        alive = sizes.values.reduce(0, +)
+        averageLength = Double(length) / Double(max(1, alive))
         unspacedWords = corpus.vocabulary.filter(Self.isPair)
     }
 
@@ -54,40 +56,78 @@ struct SearchOracle {
 
     // MARK: Hits
 
-    /// Numbers of the documents that match, ascending.
+    /// Numbers of the documents that match, ascending. Looks at every token of every document.
     func matches(_ query: WordQuery) -> [UInt32] {
-        let ids = query.words.map { numbers[$0] }
-        var marks = [UInt32](repeating: 0, count: corpus.vocabulary.count)
-        if query.op == .prefix {
-            let prefix = Array(query.words[0].utf8)
-            for (number, word) in corpus.vocabulary.enumerated()
-            where word.utf8.starts(with: prefix) {
-                marks[number] = 1
-            }
-        } else {
-            for (bit, id) in ids.enumerated() { if let id { marks[Int(id)] |= 1 << bit } }
-        }
-        let full = UInt32(truncatingIfNeeded: (UInt64(1) << query.words.count) - 1)
+        let test = WordTest(query, numbers, corpus.vocabulary)
         var found: [UInt32] = []
-        for document in corpus.documents.indices where corpus.isAlive[document] {
-            let own = corpus.tokens(of: document)
-            let seen = own.reduce(0) { $0 | marks[Int($1)] }
-            let isMatch =
-                switch query.op {
-                case .word, .all: seen == full
-                case .any, .prefix: seen != 0
-                case .not: seen == 1
-                case .phrase: seen == full && Self.holds(own, ids)
+        corpus.tokens.withUnsafeBufferPointer { tokens in
+            for document in corpus.documents.indices where corpus.isAlive[document] {
+                let own = corpus.starts[document]..<corpus.starts[document + 1]
+                if test.holds(UnsafeBufferPointer(rebasing: tokens[own])) {
+                    found.append(UInt32(document))
                 }
-            if isMatch { found.append(UInt32(document)) }
+            }
         }
         return found
     }
 
-    private static func holds(_ tokens: ArraySlice<UInt32>, _ phrase: [UInt32?]) -> Bool {
-        guard tokens.count >= phrase.count else { return false }
-        return (tokens.startIndex...(tokens.endIndex - phrase.count)).contains { start in
-            phrase.indices.allSatisfy { tokens[start + $0] == phrase[$0] }
+    /// Whether some documents all match, and pass a filter.
+    func match(_ documents: [UInt32], _ query: WordQuery, _ filter: BenchFilter) -> Bool {
+        let test = WordTest(query, numbers, corpus.vocabulary)
+        let members = Set(filter.conversations ?? [])
+        return corpus.tokens.withUnsafeBufferPointer { tokens in
+            documents.allSatisfy { number in
+                let document = Int(number)
+                guard corpus.documents.indices.contains(document), corpus.isAlive[document],
+                    filter.passes(corpus.documents[document], members: members)
+                else { return false }
+                let own = corpus.starts[document]..<corpus.starts[document + 1]
+                return test.holds(UnsafeBufferPointer(rebasing: tokens[own]))
+            }
+        }
+    }
+
+    /// The words of a query, made ready to be looked for.
+    private struct WordTest {
+        private let op: WordOperator
+        private let ids: [UInt32?]
+        /// For each word of the vocabulary, which words of the query it is, as bits.
+        private let marks: [UInt32]
+        private let full: UInt32
+
+        init(_ query: WordQuery, _ numbers: [String: UInt32], _ vocabulary: [String]) {
+            op = query.op
+            ids = query.words.map { numbers[$0] }
+            var marks = [UInt32](repeating: 0, count: vocabulary.count)
+            if op == .prefix {
+                let prefix = Array(query.words[0].utf8)
+                for (number, word) in vocabulary.enumerated()
+                where word.utf8.starts(with: prefix) {
+                    marks[number] = 1
+                }
+            } else {
+                for (bit, id) in ids.enumerated() { if let id { marks[Int(id)] |= 1 << bit } }
+            }
+            self.marks = marks
+            full = UInt32(truncatingIfNeeded: (UInt64(1) << query.words.count) - 1)
+        }
+
+        func holds(_ tokens: UnsafeBufferPointer<UInt32>) -> Bool {
+            var seen: UInt32 = 0
+            for token in tokens { seen |= marks[Int(token)] }
+            return switch op {
+            case .word, .all: seen == full
+            case .any, .prefix: seen != 0
+            case .not: seen == 1
+            case .phrase: seen == full && holdsPhrase(tokens)
+            }
+        }
+
+        private func holdsPhrase(_ tokens: UnsafeBufferPointer<UInt32>) -> Bool {
+            guard tokens.count >= ids.count else { return false }
+            return (0...(tokens.count - ids.count)).contains { start in
+                ids.indices.allSatisfy { tokens[start + $0] == ids[$0] }
+            }
         }
     }
 
@@ -105,7 +145,7 @@ struct SearchOracle {
     func scores(_ query: WordQuery, _ documents: [UInt32]) -> [Double] {
         let words = query.op == .not ? Array(query.words.prefix(1)) : query.words
         let ids = Set(words.compactMap { numbers[$0] }).sorted()
-        let alive = Double(conversationSizes.values.reduce(0, +))
+        let alive = Double(alive)
         let weights = ids.map { id in
             let count = Double(documentCounts[Int(id)])
             return log(1 + (alive - count + 0.5) / (count + 0.5)) * 2.2

@@ -106,6 +106,8 @@ struct BenchQuery: Codable, Sendable {
     let filter: Int
     let filterKind: FilterKind
     let orders: [HitOrder]
+    /// Its hits are compared with the scan's.
+    var isChecked = true
 }
 
 /// All queries of a run.
@@ -115,6 +117,6 @@ struct QuerySet: Codable, Sendable {
 
     /// Writes it: a line `{"filters": [...], "queries": [...]}`.
     func write(to path: String) throws {
-        try TextFile.write(path, 0..<1) { _ in try JSONLine.of(self) }
+        try TextFile.write(path, 0..<1) { $1 += try JSONLine.of(self).utf8 }
     }
 }

@@ -106,6 +106,28 @@ struct SearchTasks {
         for (index, task) in tasks.enumerated() { try report(task, Double(best[index]) / 1_000) }
     }
 
+    /// Runs all tasks shuffled, over and over, for as long as a writer writes, and gives every
+    /// time of each in microseconds.
+    func measure(beside writer: LoadWriter) throws -> [[Double]] {
+        var samples = [[Double]](repeating: [], count: tasks.count)
+        var generator = SplitMix64(seed: settings.seed)
+        var order = Array(tasks.indices)
+        writer.start(leaving: DriverProcess.processor)
+        defer { writer.stop() }
+        while writer.isUnderWay {
+            order.shuffle(using: &generator)
+            for index in order {
+                if !writer.isUnderWay { break }
+                let snapshot = writer.snapshot
+                let start = Meter.now()
+                let answer = try snapshot.search(tasks[index].request)
+                samples[index].append(Double(Meter.now() - start) / 1_000)
+                if answer.isPartial { throw EngineError("a search was partial") }
+            }
+        }
+        return samples
+    }
+
     /// The median of 1,000 searches for a word that no document has, in microseconds.
     static func call(_ order: HitOrder, _ snapshot: SearchSnapshot) throws -> Double {
         let request = SearchRequest(

@@ -11,133 +11,183 @@ struct SearchRun {
     let drivers: String
     let environment: String
     let set: QuerySet
-    private let oracles: [IndexState: SearchOracle]
-    private let tokenizerRate: Double
+    private let oracle: SearchOracle
+    private let changes: [TokenCorpus.Change]
+    private let tokenizerRates: [(name: String, rate: Double)]
     /// What the data is, for the results.
     let data: String
 
-    /// Writes tokens, changes and queries into the directory of `settings`.
+    /// Writes tokens, changes and queries into the directory of `settings`, and sets its load.
+    ///
+    /// - Parameter checked: queries of each class and filter whose hits are compared.
     init(
-        _ corpus: SearchCorpus, queries: Int, settings: DriverSettings,
-        engines: [SearchEngineKind], drivers: String, environment: String
+        _ corpus: SearchCorpus, queries: Int, checked: Int = .max, writeSeconds: Int = 20,
+        settings: DriverSettings, engines: [SearchEngineKind], drivers: String,
+        environment: String
     ) throws {
-        self.settings = settings
         self.engines = engines
         self.drivers = drivers
         self.environment = environment
-        tokenizerRate = Self.tokenizerRate(corpus)
+        tokenizerRates = TokenizerRates.of(corpus.texts)
         let tokens = TokenCorpus(corpus, seed: settings.seed)
-        let changes = tokens.changes(batch: settings.batch, seed: settings.seed)
+        var settings = settings
+        settings.load = WriteLoad(
+            rate: settings.load.rate, seconds: writeSeconds, documents: tokens.documents.count,
+            batch: settings.batch)
+        self.settings = settings
+        changes = tokens.changes(batch: settings.batch, seed: settings.seed)
+        Terminal.error("writing \(tokens.documents.count) messages as tokens")
         try tokens.write(to: settings.tokens)
         try tokens.write(changes, to: settings.changes)
-        let oracle = SearchOracle(tokens)
+        oracle = SearchOracle(tokens)
         var drawer = QueryDrawer(
-            oracle, texts: corpus.messages.map(\.text), count: queries, seed: settings.seed)
-        set = drawer.draw()
+            oracle, texts: corpus.texts, count: queries, checked: checked, seed: settings.seed)
+        var progress = Progress(steps: SearchClass.allCases.count, isQuiet: false)
+        set = drawer.draw { progress.step("drawing queries: \($0.rawValue)") }
+        progress.end()
         try set.write(to: settings.queries)
-        oracles = [.one: oracle, .natural: SearchOracle(tokens.changed(by: changes))]
+        let compared = set.queries.count(where: \.isChecked)
         data =
-            "\(corpus.source): \(tokens.documents.count) messages, \(tokens.tokens.count) tokens, "
+            "\(corpus.source): \(tokens.documents.count) messages of \(corpus.texts.count) texts, "
+            + "\(tokens.tokens.count) tokens, "
             + "\(tokens.vocabulary.count) different, \(oracle.conversationSizes.count) "
             + "conversations; pictures drawn by seed; \(changes.count) edits and removals in the "
             + "natural state, commits of \(settings.batch) messages; \(set.queries.count) queries, "
-            + "\(queries) of each class and filter, \(settings.passes) passes, seed "
-            + "\(settings.seed)"
+            + "\(queries) of each class and filter, hits of \(compared) compared, "
+            + "\(settings.passes) passes, seed \(settings.seed)"
     }
 
-    /// Megabytes of the corpus that are cut a second, the best of three times.
-    private static func tokenizerRate(_ corpus: SearchCorpus) -> Double {
-        let texts = corpus.messages.prefix(300_000).map { Array($0.text.utf8) }
-        let bytes = texts.reduce(0) { $0 + $1.count }
-        var tokenizer = Tokenizer()
-        var best = UInt64.max
-        var count = 0
-        for _ in 0..<3 {
-            let start = Meter.now()
-            for text in texts {
-                text.withUnsafeBytes { tokenizer.tokenize($0) { _, _, _, _ in count &+= 1 } }
-            }
-            best = min(best, Meter.now() - start)
-        }
-        return count == 0 ? 0 : Double(bytes) * 1_000 / Double(best)
+    /// What comes in the state writing.
+    var load: String {
+        "State writing: \(settings.load.rate) documents, edits and removals a second behind "
+            + "the first \(settings.load.firstBatch) commits, searches one after the other "
+            + "meanwhile on "
+            + "one processor, writing and merging on the others; peers commit every 250 ms, Magpie "
+            + "searches in memory what came, every 5 ms, and commits \(settings.batch) at once, as "
+            + "its node does."
     }
 
-    /// Runs all drivers.
-    func perform() throws -> SearchResults {
-        let stages = settings.stages
+    // MARK: Running
+
+    /// Runs all drivers, all of them once in each run. An engine that takes longer than the limit
+    /// is ended and not started again.
+    func perform(runs: Int = 1, limitSeconds: Int = .max / 2_000_000_000) throws -> SearchResults {
         var progress = Progress(
-            weights: engines.flatMap { engine in stages.map { $0.weight * engine.weight } },
+            weights: (0..<runs).flatMap { _ in
+                engines.flatMap { engine in settings.stages.map { $0.weight * engine.weight } }
+            },
             isQuiet: false)
-        var records: [(engine: SearchEngineKind, records: [DriverRecord])] = []
-        for (place, engine) in engines.enumerated() {
-            var own: [DriverRecord] = []
-            let directory = settings.directory + "/" + engine.rawValue
-            try FileManager.default.createDirectory(
-                atPath: directory, withIntermediateDirectories: true)
-            var settings = settings
-            settings.directory = directory
-            let command = engine.command(drivers: drivers, environment: environment)
-            try DriverProcess.run(
-                command + settings.arguments, log: directory + ".log"
-            ) { record in
-                if record.kind == .stage {
-                    progress.step("\(engine.rawValue), \(record.name ?? "")")
+        var records: [SearchEngineKind: [[DriverRecord]]] = [:]
+        for run in 0..<runs {
+            for (place, engine) in engines.enumerated() {
+                let isOver = records[engine]?.last?.contains {
+                    $0.kind == .stopped || $0.kind == .skipped
                 }
-                if record.kind == .skipped {
-                    Terminal.error("\(engine.rawValue) skipped: \(record.reason ?? "")")
+                if isOver != true {
+                    records[engine, default: []].append(
+                        try drive(engine, limitSeconds, &progress))
                 }
-                own.append(record)
+                progress.skip(
+                    to: (run * engines.count + place + 1) * settings.stages.count)
             }
-            progress.skip(to: (place + 1) * stages.count)
-            try? FileManager.default.removeItem(atPath: directory)
-            if engine == .magpie {
-                var record = DriverRecord(.figure, state: .one)
-                record.name = "tokenizer MB/s"
-                record.value = tokenizerRate
-                own.append(record)
-            }
-            records.append((engine, own))
         }
         progress.end()
-        let checks = records.flatMap { check($0.engine, $0.records) }
-        return SearchResults(records, set, checks: checks)
+        let expectations = expectations()
+        let merged = engines.map { (engine: $0, records: (records[$0] ?? []).merged) }
+        let checks = merged.flatMap { engine, own in
+            check(engine, own, expectations, runs: records[engine]?.count ?? 0)
+        }
+        var results = SearchResults(merged, set, checks: checks)
+        if runs > 1 {
+            let single = (0..<runs).map { run in
+                SearchResults(
+                    engines.compactMap { engine in
+                        guard let own = records[engine], run < own.count else { return nil }
+                        return (engine, own[run])
+                    }, set, checks: [])
+            }
+            results.spreads = SearchSpread.of(single)
+        }
+        return results
+    }
+
+    /// Runs one driver.
+    private func drive(
+        _ engine: SearchEngineKind, _ limitSeconds: Int, _ progress: inout Progress
+    ) throws -> [DriverRecord] {
+        var own: [DriverRecord] = []
+        let directory = settings.directory + "/" + engine.rawValue
+        try FileManager.default.createDirectory(
+            atPath: directory, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        var settings = settings
+        settings.directory = directory
+        let command = engine.command(drivers: drivers, environment: environment)
+        let isFinished = try DriverProcess.run(
+            command + settings.arguments, log: directory + ".log", seconds: limitSeconds
+        ) { record in
+            if record.kind == .stage {
+                progress.step("\(engine.rawValue), \(record.name ?? "")")
+            }
+            if record.kind == .skipped {
+                Terminal.error("\(engine.rawValue) skipped: \(record.reason ?? "")")
+            }
+            own.append(record)
+        }
+        if !isFinished {
+            let stage = own.last { $0.kind == .stage }?.name ?? "nothing"
+            var record = DriverRecord(.stopped)
+            record.reason =
+                "\(engine.rawValue) was ended after its limit of \(limitSeconds) s, in \(stage)"
+            Terminal.error(record.reason ?? "")
+            own.append(record)
+        }
+        if engine == .magpie {
+            for (name, rate) in tokenizerRates {
+                var record = DriverRecord(.figure, state: .one)
+                record.name = name
+                record.value = rate
+                own.append(record)
+            }
+        }
+        return own
     }
 
     // MARK: Comparing with the scan
 
-    private struct Expected {
-        let count: Int
-        let crc: UInt32
-        let crcListed: UInt32
-        let hits: [UInt32]
-    }
-
-    /// Queries come filter by filter: the words are looked for once.
-    private func expected(_ state: IndexState) -> [Expected] {
-        guard let oracle = oracles[state] else { return [] }
-        var last: (query: WordQuery, matches: [UInt32])?
-        return set.queries.map { query in
-            let matches =
-                last?.query == query.query ? last?.matches ?? [] : oracle.matches(query.query)
-            last = (query.query, matches)
-            let hits = oracle.newest(matches, set.filters[query.filter])
-            return Expected(
-                count: hits.count, crc: HitChecksum(hits.prefix(1_000)).value,
-                crcListed: HitChecksum(hits.prefix(SearchRequests.listedMax)).value, hits: hits)
+    /// What each state shall find.
+    func expectations() -> [IndexState: SearchExpectations] {
+        var expectations: [IndexState: SearchExpectations] = [:]
+        if settings.states.contains(.one) {
+            Terminal.error("looking for the hits by a scan")
+            expectations[.one] = SearchExpectations(oracle, set, hasScores: true)
         }
+        if settings.states != [.one] {
+            Terminal.error("looking for the hits by a scan, after the changes")
+            let changed = SearchExpectations(
+                SearchOracle(oracle.corpus.changed(by: changes)), set, hasScores: false)
+            expectations[.natural] = changed
+            expectations[.writing] = changed
+        }
+        return expectations
     }
 
-    /// How the hits of an engine compare, state by state.
-    func check(_ engine: SearchEngineKind, _ records: [DriverRecord]) -> [SearchCheck] {
-        settings.states.compactMap { state in
+    /// How the hits of an engine in so many runs compare, state by state.
+    func check(
+        _ engine: SearchEngineKind, _ records: [DriverRecord],
+        _ expectations: [IndexState: SearchExpectations], runs: Int = 1
+    ) -> [SearchCheck] {
+        let isStopped = records.contains { $0.kind == .stopped }
+        return settings.states.compactMap { state in
             let own = records.filter { $0.state == state }
-            guard own.contains(where: { $0.kind == .check }) else { return nil }
-            let expected = expected(state)
+            guard own.contains(where: { $0.kind == .check }), let expected = expectations[state]
+            else { return nil }
             var check = SearchCheck(workload: "search", engine: engine, state: state)
             for record in own {
-                guard let id = record.id, expected.indices.contains(id) else { continue }
+                guard let id = record.id, set.queries.indices.contains(id),
+                    let wanted = expected[set.queries[id]]
+                else { continue }
                 let query = set.queries[id]
-                let wanted = expected[id]
                 if record.kind == .check {
                     check.queries += 1
                     let isRight =
@@ -147,7 +197,7 @@ struct SearchRun {
                     check.wrong += 1
                 } else if record.kind == .ranked, state == .one, let hits = record.hits {
                     check.ranked += 1
-                    if isRanked(hits, query, wanted.hits) { continue }
+                    if expected.isRanked(hits, query) { continue }
                     check.wrongRanked += 1
                 } else {
                     continue
@@ -159,19 +209,12 @@ struct SearchRun {
                             + "\(wanted.count)")
                 }
             }
-            if check.queries != set.queries.count {
-                check.wrong += set.queries.count - check.queries
-                check.examples.append("\(set.queries.count - check.queries) queries unanswered")
+            let missing = runs * expected.count - check.queries
+            if missing != 0, !isStopped {
+                check.wrong += abs(missing)
+                check.examples.append("\(missing) queries unanswered")
             }
             return check
         }
-    }
-
-    /// True when the hits are different ones with the highest scores there are.
-    private func isRanked(_ hits: [UInt32], _ query: BenchQuery, _ matches: [UInt32]) -> Bool {
-        guard let oracle = oracles[.one] else { return false }
-        let best = oracle.scores(query.query, matches).sorted(by: >).prefix(10)
-        guard Set(hits).count == best.count, Set(hits).isSubset(of: matches) else { return false }
-        return zip(oracle.scores(query.query, hits), best).allSatisfy { abs($0 - $1) < 1e-6 }
     }
 }

@@ -10,7 +10,8 @@ struct SearchTable {
 
     /// The text form: overviews, goals, and queries without a filter class by class.
     var lines: [String] {
-        let short = [goals, overview, figures, components, checks] + latencies { $0 == .none }
+        let short =
+            [goals, overview, spread, figures, components, checks] + latencies { $0 == .none }
         var lines: [String] = []
         for section in short where section.rows.count > 1 {
             lines += [section.title, ""] + ResultTable.aligned(section.rows)
@@ -22,7 +23,7 @@ struct SearchTable {
 
     /// Everything, for the page.
     var sections: [ResultTable.Section] {
-        ([goals, overview, figures, components, checks] + latencies { _ in true })
+        ([goals, overview, spread, figures, components, checks] + latencies { _ in true })
             .filter { $0.rows.count > 1 }
     }
 
@@ -36,50 +37,55 @@ struct SearchTable {
         return .init(title: "Goals", rows: [["row", "goal", "figure", "verdict"]] + rows)
     }
 
-    /// Ratios of groups of classes: geometric means, since ratios multiply.
+    /// Ratios of groups of classes.
     private var overview: ResultTable.Section {
-        var rows = [["state, order, filter", "classes"]]
         let peers = results.engines.filter { $0 != .magpie }
+        var rows = [["state, order, filter", "classes"]]
         rows[0] += peers.map { "\($0.rawValue) / magpie" } + ["classes lost to the best"]
-        for state in IndexState.allCases {
-            for order in HitOrder.allCases {
-                for filter in FilterKind.allCases {
-                    let own = results.cells.filter {
-                        $0.state == state && $0.order == order && $0.filter == filter
-                    }
-                    if own.isEmpty { continue }
-                    let means = peers.map { peer in
-                        mean(own.compactMap { results.ratio($0, to: peer, \.netP50Us) })
-                    }
-                    let lost = own.count {
-                        (results.ratioToBest($0, \.netP50Us) ?? .infinity) < 1
-                    }
-                    rows.append(
-                        [
-                            "\(state.rawValue), \(order.rawValue), \(filter.rawValue)",
-                            "\(own.count)",
-                        ]
-                            + means + ["\(lost)"])
-                }
+        for group in results.groups {
+            let own = results.cells(of: group)
+            let means = peers.map { peer in
+                results.mean(group, to: peer).map { Self.ratio($0) } ?? missing(peer)
             }
+            let lost = own.count { (results.ratioToBest($0, \.netP50Us) ?? .infinity) < 1 }
+            rows.append([group.words, "\(own.count)"] + means + ["\(lost)"])
         }
         return .init(
             title: "Times of the peers over Magpie's: geometric means of the classes' net p50",
             rows: rows, notes: ["Above 1 Magpie is faster. Net: see the tables of the classes."])
     }
 
-    private func mean(_ ratios: [Double]) -> String {
-        if ratios.isEmpty { return Self.noValue }
-        let sum = ratios.reduce(0) { $0 + log($1) }
-        let mean = exp(sum / Double(ratios.count))
-        return String(format: "%.2f", mean) + (mean < 1 ? " loss" : "")
+    private var spread: ResultTable.Section {
+        let peers = results.engines.filter { $0 != .magpie }
+        let rows = results.groups.map { group in
+            [group.words]
+                + peers.map { peer in
+                    results.spreads.first {
+                        $0.peer == peer && $0.state == group.state && $0.order == group.order
+                            && $0.filter == group.filter
+                    }.map { String(format: "%.2f .. %.2f .. %.2f", $0.least, $0.median, $0.most) }
+                        ?? missing(peer)
+                }
+        }
+        let head = ["state, order, filter"] + peers.map { "\($0.rawValue) / magpie" }
+        return .init(
+            title: "The same over \(results.spreads.map(\.runs).max() ?? 0) runs: "
+                + "least .. median .. most",
+            rows: results.spreads.isEmpty ? [head] : [head] + rows)
+    }
+
+    /// What stands where an engine has no figure.
+    private func missing(_ engine: SearchEngineKind) -> String {
+        results.stopped.contains(engine) ? "stopped" : Self.noValue
     }
 
     private var figures: ResultTable.Section {
         table(
             "Figures of the index", results.figures,
             notes: [
-                "Memory: what the process grew by while it built the index, at most. One thread."
+                "Memory: what the process grew by while it built the index, at most. One thread.",
+                "Writing: documents come at a fixed rate while one thread searches; findable",
+                "counts from when a document was due.",
             ])
     }
 
@@ -100,7 +106,7 @@ struct SearchTable {
                 let cells = results.engines.map { engine in
                     figures.first {
                         $0.engine == engine && $0.name == name && $0.state == state
-                    }.map { ResultTable.figure($0.value, digits: 2) } ?? Self.noValue
+                    }.map { ResultTable.figure($0.value, digits: 2) } ?? missing(engine)
                 }
                 rows.append(["\(state.rawValue), \(name)"] + cells)
             }
@@ -120,31 +126,24 @@ struct SearchTable {
             title: "Hits against a brute-force scan",
             rows: [["engine, state", "queries", "differ", "ranked", "differ", "examples"]] + rows,
             notes: [
-                "Compared: how many hits and which are the newest 1,000, of Magpie's 10,000.",
+                "Compared: how many hits and which are the newest 1,000, of Magpie's 10,000; of an",
+                "engine that was stopped, those that it gave.",
                 "Ranked: the scores of the ten best against BM25 reckoned from the texts.",
             ])
     }
 
     private func latencies(_ isWanted: (FilterKind) -> Bool) -> [ResultTable.Section] {
-        IndexState.allCases.flatMap { state in
-            HitOrder.allCases.flatMap { order in
-                FilterKind.allCases.filter(isWanted).map { latency(state, order, $0) }
-            }
-        }
+        results.groups.filter { isWanted($0.filter) }.map(latency)
     }
 
-    private func latency(
-        _ state: IndexState, _ order: HitOrder, _ filter: FilterKind
-    ) -> ResultTable.Section {
-        let own = results.cells.filter {
-            $0.state == state && $0.order == order && $0.filter == filter
-        }
-        let goal = SearchResults.goal(filter)
+    private func latency(_ group: SearchResults.Group) -> ResultTable.Section {
+        let own = results.cells(of: group)
+        let goal = SearchResults.goal(group.filter)
         var rows = [["class"] + results.engines.map(\.rawValue)]
         rows[0] += ["tantivy / magpie p50", "p99", "best / magpie p50", "goal"]
         for cell in own {
             let cells = results.engines.map { engine -> String in
-                guard let result = results.result(cell, engine) else { return Self.noValue }
+                guard let result = results.result(cell, engine) else { return missing(engine) }
                 return Self.us(result.p50Us) + " / " + Self.us(result.p99Us)
             }
             let middle = results.ratio(cell, to: .tantivy, \.netP50Us)
@@ -165,7 +164,7 @@ struct SearchTable {
             }
         }
         return .init(
-            title: "us p50 / p99: \(state.rawValue), \(order.rawValue), \(filter.rawValue)",
+            title: "us p50 / p99: \(group.words)",
             rows: rows,
             notes: [
                 "Ratios are net: without a peer's call that finds nothing "
@@ -178,75 +177,5 @@ struct SearchTable {
 
     private static func ratio(_ value: Double?) -> String {
         value.map { String(format: "%.2f", $0) + ($0 < 1 ? " loss" : "") } ?? noValue
-    }
-}
-
-/// The page of a search run.
-extension ResultPage {
-    /// Plots and tables.
-    init(search table: SearchTable, command: [String]) {
-        let results = table.results
-        let judged = results.goals.compactMap(\.isReached)
-        var plots: [Plot] = []
-        for state in IndexState.allCases {
-            for (order, filter) in [
-                (HitOrder.newest10, FilterKind.none), (.relevance10, .none),
-                (.newest10, .members500), (.relevance10, .members500),
-            ] {
-                let cells = results.cells.filter {
-                    $0.state == state && $0.order == order && $0.filter == filter
-                }
-                let name = "\(state.rawValue), \(order.rawValue), \(filter.rawValue)"
-                plots.append(
-                    Plot(
-                        title: "tantivy over Magpie, net p50: \(name)", note: Self.ratioNote,
-                        svg: Self.ratios(results, cells, SearchResults.goal(filter))))
-                plots.append(
-                    Plot(
-                        title: "Latency: \(name)", note: Self.spanNote,
-                        svg: Self.spans(results, cells)))
-            }
-        }
-        self.init(
-            title: "Magpie: search benchmark",
-            heading: "Search beside tantivy, SQLite FTS5 and Xapian",
-            summary: "\(judged.count { $0 }) of \(judged.count) goals reached. Only ratios inside "
-                + "one run mean something.",
-            command: command, plots: plots, sections: table.sections, setting: table.setting)
-    }
-
-    private static let ratioNote = """
-        A bar to the right of 1 is a win, to the left a loss. The diamond is the goal. Logarithmic.
-        """
-    private static let spanNote = """
-        From p50 over p99 (thick) to the maximum (thin), in microseconds with the cost of the \
-        call, logarithmic.
-        """
-
-    private static func ratios(
-        _ results: SearchResults, _ cells: [SearchResults.Cell], _ goal: Double
-    ) -> String {
-        ResultPlots.bars(
-            cells.compactMap { cell in
-                results.ratio(cell, to: .tantivy, \.netP50Us).map {
-                    .init(label: cell.class.rawValue, ratio: $0, goal: goal)
-                }
-            })
-    }
-
-    private static func spans(
-        _ results: SearchResults, _ cells: [SearchResults.Cell]
-    ) -> String {
-        ResultPlots.latencies(
-            cells.map { cell in
-                let ranges = SearchEngineKind.allCases.enumerated().compactMap { number, engine in
-                    results.result(cell, engine).map {
-                        ResultPlots.Range(
-                            engine: engine.rawValue, number: number,
-                            percentiles: [$0.p50Us, $0.p99Us, $0.maxUs, $0.maxUs])
-                    }
-                }
-                return (label: cell.class.rawValue, ranges: ranges)
-            })
     }
 }

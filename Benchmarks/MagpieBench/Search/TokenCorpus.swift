@@ -24,35 +24,28 @@ struct TokenCorpus {
     /// Share of messages that get a picture: the corpora have none.
     static let imagesPerThousand: UInt64 = 50
 
-    /// Cuts all texts. A token's position is its number in the text.
+    /// Cuts all texts, each once. A token's position is its number in the text.
     init(_ corpus: SearchCorpus, seed: UInt64) {
-        var numbers: [String: UInt32] = [:]
-        var tokenizer = Tokenizer()
+        var cutter = TextCutter(corpus.texts)
         var generator = SplitMix64(seed: seed ^ 0xF1A6)
         var seqs: [Int: Int] = [:]
-        let order = Self.order(corpus.messages)
-        for message in order.map({ corpus.messages[$0] }) {
-            seqs[message.conversation, default: 0] += 1
-            var text = message.text
-            text.withUTF8 { bytes in
-                tokenizer.tokenize(UnsafeRawBufferPointer(bytes)) { token, _, _, _ in
-                    let word = String(decoding: token, as: UTF8.self)
-                    let number = numbers[word] ?? UInt32(vocabulary.count)
-                    if number == vocabulary.count {
-                        numbers[word] = number
-                        vocabulary.append(word)
-                    }
-                    tokens.append(number)
-                }
-            }
+        documents.reserveCapacity(corpus.messages.count)
+        starts.reserveCapacity(corpus.messages.count + 1)
+        for place in Self.order(corpus.messages) {
+            let message = corpus.messages[place]
+            let seq = (seqs[message.conversation] ?? 0) + 1
+            seqs[message.conversation] = seq
+            let cut = cutter.cut(message.text)
+            tokens.append(contentsOf: cutter.tokens[cut.tokens])
             starts.append(tokens.count)
             let hasImage = generator.next() % 1_000 < Self.imagesPerThousand
             documents.append(
                 Document(
-                    conversation: message.conversation, seq: seqs[message.conversation] ?? 0,
-                    sender: message.sender, timeMs: message.timeMs,
-                    flags: Self.flags(message.text, hasImage: hasImage)))
+                    conversation: message.conversation, seq: seq, sender: message.sender,
+                    timeMs: message.timeMs,
+                    flags: cut.flags.union(hasImage ? [.image] : []).rawValue))
         }
+        vocabulary = cutter.vocabulary
         isAlive = [Bool](repeating: true, count: documents.count)
     }
 
@@ -69,33 +62,37 @@ struct TokenCorpus {
         }
     }
 
-    private static func flags(_ text: String, hasImage: Bool) -> UInt8 {
-        var flags: DocumentFlags = hasImage ? [.image] : []
-        if text.contains("http://") || text.contains("https://") || text.contains("www.") {
-            flags.insert(.link)
-        }
-        if text.contains(" @") || text.hasPrefix("@") { flags.insert(.mention) }
-        return flags.rawValue
-    }
-
     /// The tokens of a document.
     func tokens(of document: Int) -> ArraySlice<UInt32> {
         tokens[starts[document]..<starts[document + 1]]
     }
 
-    private func text(_ document: Int) -> String {
-        tokens(of: document).map { vocabulary[Int($0)] }.joined(separator: " ")
-    }
-
-    private func fields(_ document: Int) -> String {
-        let row = documents[document]
-        return "\(document)\t\(row.conversation)\t\(row.seq)\t\(row.sender)\t\(row.timeMs)"
-            + "\t\(row.flags)"
-    }
-
     /// Writes a line per document: number, conversation, seq, sender, time, flags, tokens.
     func write(to path: String) throws {
-        try TextFile.write(path, documents.indices) { "\(fields($0))\t\(text($0))" }
+        let words = vocabulary.map { Array($0.utf8) }
+        try TextFile.write(path, documents.indices) { document, line in
+            fields(document, to: &line)
+            text(document, words, to: &line)
+        }
+    }
+
+    /// All fields of a document but its tokens, each with a tabulator behind it.
+    private func fields(_ document: Int, to line: inout [UInt8]) {
+        let row = documents[document]
+        for field in [
+            document, row.conversation, row.seq, row.sender, Int(row.timeMs), Int(row.flags),
+        ] {
+            line += String(field).utf8
+            line.append(UInt8(ascii: "\t"))
+        }
+    }
+
+    private func text(_ document: Int, _ words: [[UInt8]], to line: inout [UInt8]) {
+        for token in tokens(of: document) {
+            line += words[Int(token)]
+            line.append(UInt8(ascii: " "))
+        }
+        if !tokens(of: document).isEmpty { line.removeLast() }
     }
 
     // MARK: Changes
@@ -130,16 +127,15 @@ struct TokenCorpus {
     /// Writes a line per change: batch, edit or delete, the document as in ``write(to:)`` with its
     /// old tokens, its new tokens.
     func write(_ changes: [Change], to path: String) throws {
-        try TextFile.write(path, changes.indices) { index in
+        let words = vocabulary.map { Array($0.utf8) }
+        try TextFile.write(path, changes.indices) { index, line in
             let change = changes[index]
-            let new = change.source.map { "edit\t\(fields(change.document))\t" + tail($0, change) }
-            return "\(change.batch)\t"
-                + (new ?? "delete\t\(fields(change.document))\t\(text(change.document))\t")
+            line += "\(change.batch)\t\(change.source == nil ? "delete" : "edit")\t".utf8
+            fields(change.document, to: &line)
+            text(change.document, words, to: &line)
+            line.append(UInt8(ascii: "\t"))
+            if let source = change.source { text(source, words, to: &line) }
         }
-    }
-
-    private func tail(_ source: Int, _ change: Change) -> String {
-        "\(text(change.document))\t\(text(source))"
     }
 
     /// The corpus after all changes.
@@ -178,20 +174,22 @@ enum SearchNames {
 enum TextFile {
     /// Writes a line for each index.
     static func write(
-        _ path: String, _ indices: Range<Int>, _ line: (Int) throws -> String
+        _ path: String, _ indices: Range<Int>,
+        _ appendLine: (Int, inout [UInt8]) throws -> Void
     ) throws {
         guard FileManager.default.createFile(atPath: path, contents: nil),
             let file = FileHandle(forWritingAtPath: path)
         else { throw UsageError("cannot write \(path)") }
-        var text = ""
+        var bytes: [UInt8] = []
         for index in indices {
-            text += try line(index) + "\n"
-            if text.utf8.count > 1 << 20 {
-                try file.write(contentsOf: Data(text.utf8))
-                text = ""
+            try appendLine(index, &bytes)
+            bytes.append(UInt8(ascii: "\n"))
+            if bytes.count > 1 << 20 {
+                try file.write(contentsOf: Data(bytes))
+                bytes.removeAll(keepingCapacity: true)
             }
         }
-        try file.write(contentsOf: Data(text.utf8))
+        try file.write(contentsOf: Data(bytes))
         try file.close()
     }
 }

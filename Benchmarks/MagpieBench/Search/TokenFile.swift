@@ -98,7 +98,37 @@ final class TokenFile {
     }
 }
 
+/// The changes of a file, commit by commit.
+final class ChangeBatches {
+    private let changes: [ChangeLine]
+    private var next = 0
+    /// Of all lines.
+    let bytes: [UInt8]
+
+    init(_ path: String) throws {
+        let file = try TokenFile(path)
+        changes = try file.changes()
+        bytes = file.bytes
+    }
+
+    /// Those up to a commit that were not taken before.
+    func take(until batch: Int) -> ArraySlice<ChangeLine> {
+        let first = next
+        while next < changes.count, changes[next].batch <= batch { next += 1 }
+        return changes[first..<next]
+    }
+}
+
 extension SegmentBuilder {
+    /// Edits or removes a document.
+    mutating func take(_ change: ChangeLine, _ text: UnsafeRawBufferPointer) {
+        if change.isRemoval {
+            remove(change.line.document.key)
+        } else {
+            put(change.line, text)
+        }
+    }
+
     /// Adds a document with the tokens of a text, which are parted by blanks.
     mutating func put(_ line: TokenLine, _ text: UnsafeRawBufferPointer) {
         put(line.document) { give in

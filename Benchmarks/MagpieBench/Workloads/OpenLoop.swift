@@ -122,7 +122,7 @@ final class OpenLoopRun: Sendable {
     }
 
     /// Sleeps until a reading of ``Meter/now()``.
-    private static func sleep(until moment: UInt64) {
+    static func sleep(until moment: UInt64) {
         var time = timespec(
             tv_sec: Int(moment / 1_000_000_000), tv_nsec: Int(moment % 1_000_000_000))
         while Meter.now() < moment {
