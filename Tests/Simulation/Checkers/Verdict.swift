@@ -26,6 +26,7 @@ package enum Invariant: String, Sendable, Codable, CaseIterable {
     case honesty = "I5 only what was sent is seen, nothing that was refused"
     case streams = "I6 streams without holes and repeats, reads never go back"
     case marks = "I7 marks never decrease, read ≤ delivered ≤ head"
+    case search = "I9 a search shows what may be read now, and finds what stands"
     case recovery = "I12 equal positions have equal rows"
     case ownership = "I13 one owner per slot"
     case membership = "I14 nobody without membership reads anything"

@@ -287,7 +287,7 @@ final class Nemesis: @unchecked Sendable {
         return true
     }
 
-    /// Rots one bit of a log segment, a table, a manifest or the superblock.
+    /// Rots one bit of a log segment, a table, a manifest, the superblock or the search index.
     private func flip(_ member: SimulatedMember) -> Bool {
         let living = member.disk.paths.filter { path in
             path.hasSuffix(".log")
@@ -296,8 +296,11 @@ final class Nemesis: @unchecked Sendable {
         // Rot in the last batch of the log cannot be told from a torn tail: unless the log had the
         // time to say how far it is durable, its newest segment is spared.
         let spared = member.quietProbes >= 4 ? nil : living.last
+        // Files of the search index are many, and rot in one does less.
+        let sparesIndex = world.draw(4) > 0
         let targets = member.disk.paths.filter { path in
             let isLog = path.hasSuffix(".log")
+            if sparesIndex, path.contains("/search/") { return false }
             return path != spared && !path.contains("/damaged-") && !path.contains("/blobs/")
                 && !path.hasSuffix("LOCK") && (!isLog || living.contains(path))
         }

@@ -22,6 +22,10 @@ package enum Plant: String, Sendable, Codable, CaseIterable {
     case returningFeed = "returning-feed"
     case unflushedInstall = "unflushed-install"
     case acceptOldEpoch = "accept-old-epoch"
+    case findErased = "find-erased"
+    case forgetEdit = "forget-edit"
+    case searchAfterLeaving = "search-after-leaving"
+    case trustOldIndex = "trust-old-index"
 
     /// What is wrong with it.
     package var summary: String {
@@ -41,6 +45,10 @@ package enum Plant: String, Sendable, Codable, CaseIterable {
         case .returningFeed: "the feed of one who was put out keeps the conversation"
         case .unflushedInstall: "a snapshot is installed under rows of the memtable"
         case .acceptOldEpoch: "a leader takes commands that were sent under an older map"
+        case .findErased: "the search index keeps what was erased"
+        case .forgetEdit: "the search index does not hear of edits"
+        case .searchAfterLeaving: "one who was put out still searches what is said after"
+        case .trustOldIndex: "a search index that is behind the tables is taken for whole"
         }
     }
 
@@ -80,6 +88,10 @@ package enum Plant: String, Sendable, Codable, CaseIterable {
             case .returningFeed: .returningFeed
             case .unflushedInstall: .unflushedInstall
             case .acceptOldEpoch: .acceptOldEpoch
+            case .findErased: .findErased
+            case .forgetEdit: .forgetEdit
+            case .searchAfterLeaving: .searchAfterLeaving
+            case .trustOldIndex: .trustOldIndex
             }
         }
     #endif

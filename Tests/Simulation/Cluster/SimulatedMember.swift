@@ -14,7 +14,7 @@ package final class SimulatedMember: @unchecked Sendable {
     }
 
     /// Lanes that wait for the disk before every job.
-    static let slowLanes = ["log", "tree", "blob"]
+    static let slowLanes = ["log", "tree", "blob", "search"]
 
     /// Its number.
     package let number: NodeNumber
@@ -141,6 +141,7 @@ package final class SimulatedMember: @unchecked Sendable {
         if text.hasPrefix("shard "), text.contains(" is here, up to") {
             world.marks.reach(.snapshotInstalled)
         }
+        if text.hasSuffix("it is made anew from the messages") { world.marks.reach(.indexRebuilt) }
         if text.hasSuffix("it is offered again") { world.marks.reach(.snapshotRestarted) }
     }
 

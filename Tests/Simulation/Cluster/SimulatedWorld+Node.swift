@@ -16,6 +16,7 @@ extension SimulatedWorld {
         configuration.readLanes = 1
         configuration.hashLanes = 1
         configuration.dataShards = options.dataShards
+        configuration.searchTailEventsMax = options.searchTailEvents
         configuration.tick = .milliseconds(options.tickMs)
         if options.nodes > 1 {
             configuration.cluster = ClusterConfiguration(

@@ -16,6 +16,7 @@ final class SimulatedWorld: @unchecked Sendable {
     let verdict = Verdict()
     let network: SimulatedNetwork
     let history: HistoryChecker
+    let searches: SearchChecker
     let replicas: ReplicaChecker
     let ownership: OwnershipChecker
     /// The lane of clients, of the operator, and of fate.
@@ -28,7 +29,7 @@ final class SimulatedWorld: @unchecked Sendable {
     var dropSomeClient: @Sendable () -> Void = {}
     /// False from the moment that the faults end.
     var isStormy = false
-    private var nextRequest: UInt64 = 1
+    private(set) var nextRequest: UInt64 = 1
 
     init(_ options: SimulationOptions) {
         self.options = options
@@ -41,6 +42,7 @@ final class SimulatedWorld: @unchecked Sendable {
             nodes: (1...options.nodes).map { NodeNumber($0) }, scheduler: scheduler,
             seed: options.seed ^ 0x6E65_7477, trace: trace, marks: marks)
         history = HistoryChecker(verdict: verdict)
+        searches = SearchChecker(verdict: verdict, marks: marks)
         replicas = ReplicaChecker(verdict: verdict, trace: trace, marks: marks)
         ownership = OwnershipChecker(verdict: verdict, marks: marks)
         members = (1...options.nodes).map { SimulatedMember(number: NodeNumber($0), world: self) }

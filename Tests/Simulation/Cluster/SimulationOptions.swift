@@ -19,6 +19,8 @@ package struct SimulationOptions: Sendable, CustomStringConvertible {
     /// Bytes of rows that may wait in memory: a memtable is an eighth of the budget, some may be
     /// frozen, and a batch is taken whole.
     var memtableBytesMax: Int { memoryBudget / 8 * 3 + (256 << 10) }
+    /// Changes that a shard's search index holds in memory.
+    package var searchTailEvents = 64
     /// People.
     package var users = 5
     /// Sockets more than people.
@@ -84,6 +86,7 @@ package struct SimulationOptions: Sendable, CustomStringConvertible {
             (nodes > 1 || !kind.needsPeers) && draw(4) < share
         }
         if faults.isEmpty { faults = [.kill] }
+        searchTailEvents = [8, 32, 128, 2_048][Int(draw(4))]
     }
 
     /// All of them, a few to a line.
@@ -97,7 +100,8 @@ package struct SimulationOptions: Sendable, CustomStringConvertible {
             + "timeout \(network.timeoutNanoseconds / 1_000_000) ms"
         return """
             seed \(seed): \(nodes) nodes, \(dataShards) data shards, tick \(tickMs) ms, \
-            segments \(segmentBytes >> 10) KiB, memory \(memoryBudget >> 10) KiB
+            segments \(segmentBytes >> 10) KiB, memory \(memoryBudget >> 10) KiB, \
+            search tail \(searchTailEvents)
               people \(users), more devices \(extraDevices), groups \(groups), \
             think \(thinkMs) ms, safety phase \(seconds) s
               network: \(network)

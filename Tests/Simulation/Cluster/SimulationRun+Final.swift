@@ -24,6 +24,7 @@ extension SimulationRun {
                 logs.append((room, log))
                 if world.verdict.violation != nil { return }
             }
+            self.logs = logs
             readFeeds(member, logs)
             checkStrangers(member, logs)
         }
@@ -53,7 +54,7 @@ extension SimulationRun {
     }
 
     /// Like ``pass(ms:until:)``, for conditions that are dear to ask.
-    private func settle(ms: UInt64, until condition: () -> Bool) -> Bool {
+    func settle(ms: UInt64, until condition: () -> Bool) -> Bool {
         for _ in 0..<(ms / 500) {
             if condition() || world.verdict.violation != nil { return true }
             let next = world.nowMs + 500

@@ -18,6 +18,8 @@ package struct SimulationOutcome: Sendable {
     package var acknowledged = 0
     /// Newest pages read in full.
     package var reads = 0
+    /// Answers to searches.
+    package var searches = 0
     /// Elections that came to a leader.
     package var elections = 0
     /// Faults that struck.
@@ -46,6 +48,8 @@ package final class SimulationRun {
     private var stepsOfRun = 0
     private(set) var clients: [SimulatedClient] = []
     private(set) var town = Town()
+    /// Every conversation, read from one node in the end.
+    var logs: [(room: Town.Room, log: WholeLog)] = []
 
     /// A run of a seed.
     package init(_ options: SimulationOptions) {
@@ -167,6 +171,7 @@ package final class SimulationRun {
             return
         }
         readEverything()
+        searchEverything()
         if world.verdict.violation == nil { world.history.finish() }
     }
 
@@ -228,6 +233,7 @@ package final class SimulationRun {
         outcome.seconds = world.nowMs / 1_000
         outcome.acknowledged = world.history.acknowledgedCount
         outcome.reads = world.history.readCount
+        outcome.searches = world.searches.count
         outcome.elections = world.replicas.electionCount
         outcome.faults = world.faultCount
         outcome.steps = world.scheduler.stepCount

@@ -37,6 +37,8 @@ package struct SimulationReport: Sendable, Codable {
     package var acknowledged = 0
     /// Pages read and checked.
     package var reads = 0
+    /// Answers to searches, checked.
+    package var searches = 0
     /// Elections.
     package var elections = 0
     /// Faults.
@@ -60,6 +62,7 @@ package struct SimulationReport: Sendable, Codable {
         seconds += outcome.seconds
         acknowledged += outcome.acknowledged
         reads += outcome.reads
+        searches += outcome.searches
         elections += outcome.elections
         faults += outcome.faults
         for (place, count) in outcome.marks.enumerated() { marks[place] += count }
@@ -74,6 +77,7 @@ package struct SimulationReport: Sendable, Codable {
         seconds += other.seconds
         acknowledged += other.acknowledged
         reads += other.reads
+        searches += other.searches
         elections += other.elections
         faults += other.faults
         for (place, count) in other.marks.enumerated() { marks[place] += count }
@@ -110,8 +114,8 @@ package struct SimulationReport: Sendable, Codable {
                 + "\(replays) run twice with equal traces",
             "\(seconds / 3_600) simulated hours in \(Int(realSeconds)) s: "
                 + "\(seedsPerMinute) seeds a minute",
-            "\(acknowledged) changes acknowledged, \(reads) reads checked, "
-                + "\(elections) elections, \(faults) faults",
+            "\(acknowledged) changes acknowledged, \(reads) reads and "
+                + "\(searches) searches checked, \(elections) elections, \(faults) faults",
         ]
         if unreached.isEmpty {
             lines.append("all \(ReachMark.allCases.count) reach marks hit")

@@ -8,6 +8,7 @@ package enum TraceKind: UInt8, Sendable {
     case resumed, clockJump, drift, diskStall, diskSlow, diskFault, diskFull, diskRoom, bitFlip
     case wiped, role, applied, installed, clientOpen, clientLive, clientLost, invoked, acknowledged
     case refusedRequest, unknownOutcome, delivered, gap, listed, page, marked, phase
+    case searched
 
     /// What a reader of the trace sees; the values follow it.
     var label: String {
@@ -56,6 +57,7 @@ package enum TraceKind: UInt8, Sendable {
         case .listed: ["client", "conversation", "head", "floor"]
         case .page: ["client", "node", "conversation", "last"]
         case .marked: ["client", "conversation", "read"]
+        case .searched: ["client", "node", "hits", "flags"]
         case .phase: ["number"]
         }
     }

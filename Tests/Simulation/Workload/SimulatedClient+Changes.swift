@@ -5,16 +5,15 @@ import Session
 extension SimulatedClient {
     func send(to room: Town.Room, isBurst: Bool = false) {
         let number = world.nextRequestNumber()
-        var text = PlatterLedger.mark(number) + " "
         let length = world.isDrawn(20) ? 3_000 : world.draw(300)
-        text += String(repeating: "word ", count: length / 5)
-        begin(number, room.id, .message(text: text), isBurst: isBurst)
+        let filler = String(repeating: "word ", count: length / 5)
+        begin(number, room.id, .message(text: words(number) + filler), isBurst: isBurst)
     }
 
     func edit() {
         guard let own = world.pick(ownMessages) else { return }
         let number = world.nextRequestNumber()
-        begin(number, own.conversation, .edit(own.seq, text: "edited by request \(number)"))
+        begin(number, own.conversation, .edit(own.seq, text: words(number) + "edited"))
         world.marks.reach(.edited)
     }
 
@@ -23,6 +22,13 @@ extension SimulatedClient {
         ownMessages.removeAll { $0.conversation == own.conversation && $0.seq == own.seq }
         begin(world.nextRequestNumber(), own.conversation, .erase(own.seq))
         world.marks.reach(.erased)
+    }
+
+    /// The number of a request and some words to find it by.
+    private func words(_ number: UInt64) -> String {
+        (0...world.draw(4)).reduce(PlatterLedger.mark(number) + " ") { text, _ in
+            text + (world.pick(SearchWords.all) ?? "") + " "
+        }
     }
 
     private func begin(
@@ -34,6 +40,7 @@ extension SimulatedClient {
             cid: ClientMessageID(high: 0x8000 | number << 16, low: world.options.seed),
             conversation: conversation, body: body)
         world.history.begins(request)
+        world.searches.begins(request)
         var change = Pending(request: request)
         if isBurst {
             if pending.isEmpty {
@@ -153,6 +160,8 @@ extension SimulatedClient {
         guard let change = pending.removeValue(forKey: number) else { return }
         world.trace.note(.acknowledged, UInt64(index), UInt64(change.node), number, sent.seq)
         world.history.acknowledged(sent, isFirstTry: change.tries == 1 && world.options.nodes == 1)
+        world.searches.acknowledged(sent)
+        searchOwn(change.request)
         if sent.isDuplicate { world.marks.reach(.duplicateAnswered) }
         if change.tries == 1 {
             world.checkPlatters(change.request, sent)
@@ -193,6 +202,7 @@ extension SimulatedClient {
                 world.history.abandoned(change.request.cid)
             } else {
                 world.history.refused(change.request.cid, error.detail)
+                world.searches.refused(change.request.cid)
             }
         }
     }

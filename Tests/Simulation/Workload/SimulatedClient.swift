@@ -76,6 +76,7 @@ final class SimulatedClient: @unchecked Sendable {
         connect()
         think()
         glance()
+        wonder()
         heartbeat()
     }
 
@@ -112,6 +113,14 @@ final class SimulatedClient: @unchecked Sendable {
         world.later(ms: 1 + world.around(ms: world.options.thinkMs)) { [self] in
             if !isDraining, let room = world.pick(rooms) { readNewest(room, limit: 5) }
             glance()
+        }
+    }
+
+    /// Searches for something.
+    private func wonder() {
+        world.later(ms: 1 + world.around(ms: world.options.thinkMs * 7)) { [self] in
+            if !isDraining { search() }
+            wonder()
         }
     }
 
