@@ -8,6 +8,7 @@
         case commitOldTerm, cutRot, snapshotWithoutDedup, earlyRead, answerByIndex
         case earlyAcknowledgement, splitCut, localTime, returningFeed, unflushedInstall
         case forgetReleasedVote, acceptOldEpoch
+        case findErased, forgetEdit, searchAfterLeaving, trustOldIndex
 
         private static let active = Atomic<UInt8>(0)
 

@@ -20,10 +20,22 @@ extension ChatQueries {
         _ conversation: ConversationID, by asker: UserID
     ) throws -> ReadableConversation? {
         guard let (head, member) = try place(of: asker, in: conversation) else { return nil }
-        let readable = Readable(head, member)
+        let readable = Readable(head, Self.searcher(member))
         guard readable.first <= readable.last else { return nil }
         return ReadableConversation(
             conversation: conversation, seqs: readable.first...readable.last, title: head.title)
+    }
+
+    /// Whose rights a search has.
+    private static func searcher(_ member: MemberRow) -> MemberRow {
+        #if PlantedBugs
+            if PlantedBug.searchAfterLeaving.isOn {
+                var member = member
+                member.left = nil
+                return member
+            }
+        #endif
+        return member
     }
 
     /// All conversations of which the asker may read something, ascending; not complete above

@@ -55,10 +55,10 @@ extension ChatNode {
                     views: views, shards: shards, clock: seams.clock)
                 return try search.run()
             } catch let error as SearchError {
-                if case .corrupt(let file, _, _, _) = error { indexer.noteDamage(file: file) }
+                indexer.noteDamage(error)
                 _ = report(error)
                 throw ServiceError(
-                    .unavailable, "the search index is damaged and is made anew",
+                    .unavailable, "the search index cannot be read now",
                     retryAfterMs: NodeLimits.retryMs)
             }
         }

@@ -113,8 +113,9 @@ extension SearchIndexer {
     /// A shard's index cannot be gone on with; the operator hears it once.
     func fail(_ shard: SearchShard, _ error: any Error) {
         // Rows that cannot be read may be missing in the index.
-        let mustRebuild = (error as? SearchError)?.needsRebuild ?? true
-        if shard.fail(nowNs, mustRebuild: mustRebuild) {
+        let isDamaged = (error as? SearchError)?.needsRebuild
+        let mustRebuild = isDamaged ?? true
+        if shard.fail(nowNs, mustRebuild: mustRebuild, isDamaged: isDamaged ?? false) {
             tellTrouble(shard, error, mustRebuild ? "is made anew" : "is opened again")
         }
     }
@@ -125,14 +126,13 @@ extension SearchIndexer {
                 + "when that can be done")
     }
 
-    func takeDamage(_ file: String) {
-        guard let shard = shards.first(where: { file.hasPrefix($0.directory + "/") }),
-            !shard.isClosed
+    /// A search met a file of an index that it cannot read. What is reported of an index that was
+    /// thrown away meanwhile is no news.
+    func takeDamage(_ error: SearchError) {
+        guard case .corrupt(let file, _, _, _) = error,
+            let shard = shards.first(where: { $0.hasSegment(at: file) }), !shard.isClosed
         else { return }
-        fail(
-            shard,
-            SearchError.corrupt(
-                file: file, offset: 0, expected: "lists as the format says", found: "others"))
+        fail(shard, error)
     }
 
     // MARK: Scanning
@@ -210,11 +210,12 @@ extension SearchIndexer {
     var report: SearchReport {
         var report = SearchReport()
         for shard in shards {
-            let figures = shard.figures
-            report.documents += figures.documents
-            report.segments += figures.segments
-            report.bytes += figures.bytes
-            report.deadDocuments += figures.dead
+            let contents = shard.contents
+            report.documents += contents.documents
+            report.segments += contents.segments
+            report.bytes += contents.bytes
+            report.openedBytes += contents.openedBytes
+            report.deadDocuments += contents.deadDocuments
             report.tailEvents += shard.tailEvents
             if !shard.isWhole {
                 report.indexing.append(

@@ -26,8 +26,8 @@ final class SearchIndexer: @unchecked Sendable {
     enum Input: Sendable {
         /// What can be searched of these shards, everything applied until now included.
         case look([GroupID], answer: @Sendable ([GroupID: SearchShardView]) -> Void)
-        /// A search met rot in a file.
-        case damaged(file: String)
+        /// A search could not read a segment.
+        case damaged(SearchError)
         case merged(GroupID, Result<MergedSegment, SearchError>)
     }
 
@@ -109,8 +109,8 @@ final class SearchIndexer: @unchecked Sendable {
         box.put(.look(shards, answer: answer))
     }
 
-    /// A search met rot in a file: its shard is made anew.
-    func noteDamage(file: String) { _ = box.put(.damaged(file: file)) }
+    /// A search could not read a segment: when it is rotten or lost, its shard is made anew.
+    func noteDamage(_ error: SearchError) { _ = box.put(.damaged(error)) }
 
     /// Makes everything that was applied durable, as far as the disk lets it, and ends. Called when
     /// the apply lane has ended, and before the tree makes its last cut: so the next start finds an
@@ -149,7 +149,7 @@ final class SearchIndexer: @unchecked Sendable {
         for input in inputs {
             switch input {
             case .look(let shards, let answer): looks.append((shards, answer))
-            case .damaged(let file): takeDamage(file)
+            case .damaged(let error): takeDamage(error)
             case .merged(let shard, let result): takeMerge(shard, result)
             }
         }

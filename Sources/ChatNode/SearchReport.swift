@@ -18,6 +18,9 @@ package struct SearchReport: Equatable, Sendable {
     package var segments = 0
     /// Their bytes.
     package var bytes: UInt64 = 0
+    /// Those of segments that something was looked up in since the start. They are mapped: what is
+    /// used of them is in the page cache, not in the process's own memory.
+    package var openedBytes: UInt64 = 0
     /// Documents whose words are still on the disk although they were edited or erased.
     package var deadDocuments = 0
     /// Changes that are in memory alone.

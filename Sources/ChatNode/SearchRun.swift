@@ -40,7 +40,7 @@ struct SearchRun {
         deadlineNs = nowNs &+ NodeLimits.searchNsMax
         limit = min(max(query.limit ?? SearchQuery.limitDefault, 1), SearchQuery.limitMax)
         let rights = try Self.rights(query, asker, queries, unlisted, nowNs)
-        view.isPartial = !rights.isComplete
+        view.isPartial = !rights.isComplete || QueryParser.isCut(query.text)
         expression = Self.expression(query, asker, rights.conversations)
         highlighter = Highlighter(expression)
         var filter = Self.filter(query)
@@ -76,10 +76,12 @@ struct SearchRun {
                 by: asker, besides: others.conversations)
             return (found.conversations, found.isComplete && others.isComplete)
         }
-        guard let readable = try queries.readable(conversation, by: asker) else {
-            throw ServiceError(.notFound, "no such conversation")
+        if let readable = try queries.readable(conversation, by: asker) {
+            return ([readable], true)
         }
-        return ([readable], true)
+        // One in which nothing was said yet has nothing to find.
+        if try queries.changed(conversation, asker: asker) != nil { return ([], true) }
+        throw ServiceError(.notFound, "no such conversation")
     }
 
     // MARK: What is asked

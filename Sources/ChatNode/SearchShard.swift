@@ -62,6 +62,8 @@ final class SearchShard {
     }
 
     private var purge: Purge?
+    /// Numbers below are those of files of indexes that were thrown away.
+    private var nextFileID: UInt64 = 1
     /// The slot at which the scan is.
     private(set) var scannedSlots = 0
 
@@ -140,7 +142,7 @@ final class SearchShard {
                 let opened = try SearchStore.open(
                     files: files, directory: directory, tokens: .current)
                 if let cursor = SearchCursorFormat.decode(opened.cursor), let committed,
-                    cursor >= committed
+                    Self.isEnough(cursor, committed)
                 {
                     store = consume opened
                     return become(.whole)
@@ -151,13 +153,23 @@ final class SearchShard {
         }
         (mustRebuild, isComplete, committed) = (true, false, nil)
         emptyTail()
+        nextFileID = store?.nextFileID ?? nextFileID
         try SearchStore.discard(files: files, directory: directory)
-        store = try SearchStore.open(files: files, directory: directory, tokens: .current)
+        store = try SearchStore.open(
+            files: files, directory: directory, tokens: .current, nextFileID: nextFileID)
         mustRebuild = false
         scannedSlots = 0
         // Without rows there is nothing to scan.
         if taken == 0 { committed = 0 }
         become(taken == 0 ? .whole : .scanning(from: nil))
+    }
+
+    /// True when an index up to `cursor` lacks nothing that the tables hold.
+    private static func isEnough(_ cursor: LogIndex, _ tables: LogIndex) -> Bool {
+        #if PlantedBugs
+            if PlantedBug.trustOldIndex.isOn, cursor > 0 { return true }
+        #endif
+        return cursor >= tables
     }
 
     private func become(_ phase: Phase) {
@@ -168,7 +180,15 @@ final class SearchShard {
 
     /// It cannot be gone on with: it is opened again later, and later each time. True the first
     /// time.
-    func fail(_ nowNs: UInt64, mustRebuild: Bool) -> Bool {
+    ///
+    /// - Parameter isDamaged: searches would meet what is wrong with the store again and again, so
+    ///   they do without.
+    func fail(_ nowNs: UInt64, mustRebuild: Bool, isDamaged: Bool) -> Bool {
+        if isDamaged {
+            nextFileID = store?.nextFileID ?? nextFileID
+            store = nil
+            forgetStages()
+        }
         if isScanning || mustRebuild {
             self.mustRebuild = true
             isComplete = false
@@ -204,6 +224,13 @@ final class SearchShard {
         // What is scanned later is read later.
         if mustRebuild { return }
         stage = nil
+        #if PlantedBugs
+            if PlantedBug.findErased.isOn, case .message(let message)? = entry?.body,
+                message.isErased
+            {
+                return
+            }
+        #endif
         if let entry, let (document, text) = SearchDocuments.document(entry) {
             tail.put(document, text, &tokenizer)
         } else {
@@ -276,12 +303,10 @@ final class SearchShard {
     }
 
     /// What the store is made of.
-    var figures: (documents: Int, segments: Int, bytes: UInt64, dead: Int) {
-        guard let snapshot = store?.snapshot else { return (0, 0, 0, 0) }
-        return (
-            snapshot.documents, snapshot.segments, snapshot.memoryBytes, snapshot.deadDocuments
-        )
-    }
+    var contents: SearchSnapshot { store?.snapshot ?? .empty }
+
+    /// True when a damaged file is one of the store's, not of one that was thrown away.
+    func hasSegment(at path: String) -> Bool { store?.hasSegment(at: path) ?? false }
 }
 
 /// The store's cursor: a log index, eight bytes, big endian.

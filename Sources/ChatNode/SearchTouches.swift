@@ -4,6 +4,10 @@ import RaftCore
 import Replication
 import Synchronization
 
+#if PlantedBugs
+    import Bytes
+#endif
+
 /// Which entries the apply lane changed, until the indexer looks at their rows again.
 ///
 /// The apply lane never waits here and hands over no texts: it appends what it touched, and a run
@@ -85,6 +89,9 @@ final class SearchTouches: Sendable {
                 switch entry.body {
                 case .message: state.batch.add(shard, entry.conversation, entry.seq)
                 case .edit(let target, _), .erase(let target):
+                    #if PlantedBugs
+                        if PlantedBug.forgetEdit.isOn, case .edit = entry.body { continue }
+                    #endif
                     state.batch.add(shard, entry.conversation, target)
                 case .membership, .settings: break
                 }

@@ -9,7 +9,8 @@ enum SearchStatus {
         }
         return """
             "documents":"\(report.documents)","segments":\(report.segments),\
-            "bytes":"\(report.bytes)","deadDocuments":"\(report.deadDocuments)",\
+            "bytes":"\(report.bytes)","openedBytes":"\(report.openedBytes)",\
+            "deadDocuments":"\(report.deadDocuments)",\
             "tail":\(report.tailEvents),"merging":\(report.isMerging),\
             "indexing":[\(indexing.joined(separator: ","))]
             """
@@ -22,7 +23,11 @@ enum SearchStatus {
             "search_documents", "Messages in segments of the search index.",
             UInt64(report.documents))
         lines.add("search_segments", "Segments of the search index.", UInt64(report.segments))
-        lines.add("search_bytes", "Bytes of segments, on the disk and in memory.", report.bytes)
+        lines.add("search_bytes", "Bytes of segments, on the disk.", report.bytes)
+        lines.add(
+            "search_opened_bytes",
+            "Bytes of segments that were used since the start: what is mapped.",
+            report.openedBytes)
         lines.add(
             "search_dead_documents", "Messages of segments that were edited or erased since.",
             UInt64(report.deadDocuments))

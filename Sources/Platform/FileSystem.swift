@@ -53,6 +53,9 @@ package protocol File: AnyObject, Sendable {
     /// Reads up to `target.count` bytes at `offset`; fewer only at the end of the file.
     func read(into target: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(DiskError)
         -> Int
+    /// The bytes of the file as they are now, to be read at any place. The file must not change
+    /// while they are in use; it may be closed and unlinked.
+    func map() throws(DiskError) -> MappedBytes
     /// Writes all of `source` at `offset`.
     func write(_ source: UnsafeRawBufferPointer, at offset: UInt64) throws(DiskError)
     /// Makes all written bytes and the size durable (fdatasync). A failure is never retried: the

@@ -44,6 +44,24 @@ final class LinuxFile: File {
         return done
     }
 
+    func map() throws(DiskError) -> MappedBytes {
+        try enter("mmap")
+        defer { leave() }
+        let size = try size()
+        // The kernel maps no nothing.
+        if size == 0 { return MappedBytes(UnsafeRawBufferPointer(start: nil, count: 0)) { _ in } }
+        guard let count = Int(exactly: size) else {
+            throw DiskError(.init(errno: EOVERFLOW), "mmap", path)
+        }
+        let address = mmap(nil, count, PROT_READ, MAP_SHARED, descriptor, 0)
+        guard let address, address != MAP_FAILED else {
+            throw DiskError(.init(errno: errno), "mmap", path)
+        }
+        return MappedBytes(UnsafeRawBufferPointer(start: address, count: count)) { bytes in
+            munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count)
+        }
+    }
+
     func write(_ source: UnsafeRawBufferPointer, at offset: UInt64) throws(DiskError) {
         try enter("pwrite")
         defer { leave() }

@@ -45,6 +45,9 @@ final class SearchModel {
     /// With the users who ever were members.
     private(set) var conversations: [(id: ConversationID, title: String, members: Set<Int>)] = []
     private var cid: UInt64 = 10_000
+    /// Answers that the index cannot be read, of which there may be some after its files were
+    /// harmed.
+    var unreadable = 0
     var searches = 0
     var found = 0
 
@@ -246,6 +249,9 @@ extension SearchModel {
             case .success(let view):
                 if !view.isIndexing { return view }
             case .failure(let error) where error.code == .notFound: return nil
+            case .failure(let error)
+            where error.code == .unavailable && error.detail.contains("cannot be read"):
+                unreadable += 1
             default:
                 Issue.record("seed \(seed): \(query.text): \(String(describing: answer))")
                 return nil

@@ -92,6 +92,23 @@ struct SearchNodeTests {
         world.stop()
     }
 
+    @Test("In a conversation in which nothing was said yet nothing is found")
+    func nothingSaid() throws {
+        let world = SimulatedNode(seed: 9)
+        #expect(world.boot())
+        let ann = try #require(world.register("ann"))
+        let bob = try #require(world.register("bob"))
+        let created = try #require(world.change(.createDirect(peer: bob.user), by: ann)).get()
+        guard case .conversation(let direct, _) = created else {
+            Issue.record("\(created)")
+            return
+        }
+        for user in [ann, bob] {
+            #expect(Self.find("word", world, user) { $0.conversation = direct } == [])
+        }
+        world.stop()
+    }
+
     @Test("What is no cursor of ours, and a conversation of others, is refused; limits are kept to")
     func refusals() throws {
         let world = SimulatedNode(seed: 3)

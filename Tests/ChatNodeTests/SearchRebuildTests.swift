@@ -86,6 +86,42 @@ struct SearchRebuildTests {
         model.world.stop()
     }
 
+    enum FirstToMeet: CaseIterable { case search, edit }
+
+    @Test(
+        "Segments rot while they are closed: who needs one first has the index made anew",
+        arguments: FirstToMeet.allCases, [10, 11] as [UInt64])
+    func rotBehind(first: FirstToMeet, seed: UInt64) throws {
+        let model = try SearchModel(seed: seed)
+        Self.live(model)
+        model.world.stop()
+        #expect(model.world.boot(), "seed \(seed)")
+        model.world.pass(.seconds(2))
+        let report = try #require(model.world.node?.searchReport())
+        #expect(report.openedBytes < report.bytes, "seed \(seed)")
+        #expect(report.indexing.isEmpty && report.documents > 10, "seed \(seed)")
+        model.world.incidents.change { $0 = [] }
+        for path in Self.indexFiles(model.world) where path.hasSuffix(".segment") {
+            model.world.files.flipBit("/" + path, offset: 70, bit: 1)
+        }
+        switch first {
+        case .search:
+            for _ in 0..<12 where model.unreadable == 0 { model.compare("search") }
+            #expect(model.unreadable > 0, "seed \(seed): a search met it")
+        case .edit:
+            for _ in 0..<40 { model.change() }
+            model.cut()
+        }
+        model.world.pass(.seconds(5))
+        #expect(Self.isMadeAnew(model.world), "seed \(seed)")
+        for _ in 0..<20 { model.compare("made anew") }
+        let unreadable = model.unreadable
+        for _ in 0..<20 { model.compare("then") }
+        #expect(model.unreadable == unreadable, "seed \(seed): it is whole")
+        #expect(model.world.failure == nil, "seed \(seed)")
+        model.world.stop()
+    }
+
     @Test("Older than the tree: it is made anew")
     func old() throws {
         let model = try SearchModel(seed: 4)

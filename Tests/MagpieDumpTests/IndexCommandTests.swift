@@ -64,7 +64,7 @@ struct IndexCommandTests {
         #expect(problems == 0 && lines.count == 2, "\(lines)")
         #expect(
             lines[0].hasPrefix(
-                "ok: /data/search/3/0000000000000001.segment: 3 documents, 1 of them dead, 5 terms")
+                "ok: /data/search/3/0000000000000001.segment: 3 documents, 1 of them dead, 7 terms")
         )
         for ending in [".segment", ".dead"] {
             let path = try index.path(ending)
@@ -118,11 +118,23 @@ struct IndexCommandTests {
         #expect(manifest[1].contains("3 documents, 1 of them dead"), "\(manifest)")
         let segment = try index.path(".segment")
         let (properties, _) = try index.run(json: true) { try $0.properties(segment) }
-        #expect(properties.count == 1 && properties[0].contains("\"terms\":5,"), "\(properties)")
+        #expect(properties.count == 1 && properties[0].contains("\"terms\":7,"), "\(properties)")
         let (terms, _) = try index.run { try $0.terms(segment) }
         #expect(
             terms.dropFirst().map { String($0.dropFirst(2).prefix { $0 != " " }) }
-                == ["coffee", "or", "tea", "京", "東京"], "\(terms)")
+                == [
+                    "0x000104", "0x000200000000000000090000000000000008", "coffee", "or", "tea",
+                    "京", "東京",
+                ], "\(terms)")
+        #expect(terms[1] == "  0x000104  3 documents, 3 bytes, flag 4", "\(terms)")
+        #expect(
+            terms[2].hasSuffix(
+                "  3 documents, 3 bytes, sender 00000000-0000-0009-0000-000000000008"),
+            "\(terms)")
+        let (linked, _) = try index.run {
+            try $0.postings(segment, of: IndexInspector.term("0x000104"))
+        }
+        #expect(linked.count == 4 && linked[1].hasSuffix("  flags 4"), "\(linked)")
         let (some, _) = try index.run { try $0.terms(segment, prefix: Array("te".utf8)) }
         #expect(some.count == 2 && some[1] == "  tea  2 documents, 6 bytes", "\(some)")
         let (postings, _) = try index.run { try $0.postings(segment, of: Array("tea".utf8)) }

@@ -58,6 +58,39 @@ import Testing
         #expect(beyond == 0)
     }
 
+    @Test(
+        "A mapping has the bytes of the file, also when it is closed and unlinked",
+        arguments: Kind.allCases, [0, 1, 4096, 100_000, 131_072])
+    func mapping(_ kind: Kind, _ count: Int) throws {
+        let place = try Place(kind)
+        var generator = SplitMix64(seed: UInt64(count))
+        let bytes = (0..<count).map { _ in UInt8(truncatingIfNeeded: generator.next()) }
+        try place.write("a", bytes)
+        let file = try place.files.open("\(place.root)/a", .read)
+        let mapped = try file.map()
+        let before = withExtendedLifetime(mapped) { Array(mapped.bytes) }
+        #expect(before == bytes)
+        file.close()
+        try place.files.unlink("\(place.root)/a")
+        let after = withExtendedLifetime(mapped) { Array(mapped.bytes) }
+        #expect(after == bytes)
+        let closed = #expect(throws: DiskError.self) { try file.map() }
+        #expect(closed?.reason == .closed)
+    }
+
+    @Test("A mapping of a simulated file meets its faults")
+    func mappingFaults() throws {
+        let files = SimulatedFileSystem()
+        files.setContents("/a", [1, 2, 3])
+        let file = try files.open("/a", .read)
+        files.inject(DiskFault([.read], .inputOutput, on: "a"))
+        #expect(throws: DiskError.self) { try file.map() }
+        files.flipBit("/a", offset: 1, bit: 0)
+        let mapped = try file.map()
+        let bytes = withExtendedLifetime(mapped) { Array(mapped.bytes) }
+        #expect(bytes == [1, 3, 3])
+    }
+
     @Test("Random writes and cuts equal those on an array", arguments: Kind.allCases, [1, 2, 3])
     func againstModel(_ kind: Kind, _ seed: UInt64) throws {
         let place = try Place(kind)

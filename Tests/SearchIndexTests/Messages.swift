@@ -107,7 +107,7 @@ enum Segments {
     }
 
     static func open(_ bytes: [UInt8], fileID: UInt64 = 7) throws -> SegmentReader {
-        try SegmentReader.open(file: MemoryFile("test.segment", bytes), fileID: fileID)
+        try SegmentReader.open(file: GuardedFile("test.segment", bytes), fileID: fileID)
     }
 
     static func reader(_ messages: [Message], fileID: UInt64 = 7) throws -> SegmentReader {

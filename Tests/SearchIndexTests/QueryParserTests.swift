@@ -15,22 +15,25 @@ struct QueryParserTests {
         ("hello", [word("hello", true)]),
         ("hello ", [word("hello")]),
         ("hello world", [word("hello"), word("world", true)]),
-        ("\"hello world\"", [.phrase("hello world")]),
-        ("\"hello wor", [.phrase("hello wor")]),
-        ("say\"hello\"", [word("say"), .phrase("hello")]),
-        ("\u{201C}a b\u{201D} c", [.phrase("a b"), word("c", true)]),
+        ("\"hello world\"", [.phrase("hello world", isUnfinished: false)]),
+        ("\"hello wor", [.phrase("hello wor", isUnfinished: true)]),
+        ("\"hello ", [.phrase("hello ", isUnfinished: false)]),
+        ("say\"hello\"", [word("say"), .phrase("hello", isUnfinished: false)]),
+        ("\u{201C}a b\u{201D} c", [.phrase("a b", isUnfinished: false), word("c", true)]),
         ("-spam ham", [.not(word("spam")), word("ham", true)]),
-        ("ham -spam", [word("ham"), .not(word("spam"))]),
+        ("ham -spam", [word("ham", true), .not(word("spam"))]),
+        ("ham has:link ", [word("ham", true), .condition(.has(.link))]),
         ("- x", [word("-"), word("x", true)]),
-        ("-\"a b\"", [.not(.phrase("a b"))]),
+        ("-\"a b\"", [.not(.phrase("a b", isUnfinished: false))]),
         ("--x", [.not(word("-x"))]),
         ("cat OR dog", [.any([word("cat"), word("dog", true)])]),
         ("a OR b OR c d", [.any([word("a"), word("b"), word("c")]), word("d", true)]),
         ("OR", [word("OR", true)]),
-        ("a OR", [word("a"), word("OR", true)]),
-        ("OR a", [word("OR"), word("a", true)]),
+        ("a OR", [word("a")]),
+        ("OR a", [word("a", true)]),
+        ("OR ", [word("OR")]),
         ("a OR OR b", [.any([word("a"), word("b", true)])]),
-        ("a OR OR", [word("a"), word("OR"), word("OR", true)]),
+        ("a OR OR", [word("a")]),
         ("a or b", [word("a"), word("or"), word("b", true)]),
         ("from:ann hi", [.condition(.from("ann")), word("hi", true)]),
         ("FROM:ann", [.condition(.from("ann"))]),
@@ -78,7 +81,8 @@ struct QueryParserTests {
         }
         func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
         #expect(compile("") == .all([]))
-        #expect(compile("--- !") == .all([]))
+        #expect(compile("--- !") == .all([.any([])]))
+        #expect(compile("C++") == .all([.word(bytes("c"))]))
         #expect(compile("Hi ") == .all([.word(bytes("hi"))]))
         #expect(compile("hi yo") == .all([.word(bytes("hi")), .prefix(bytes("yo"))]))
         #expect(
@@ -128,6 +132,10 @@ struct QueryParserTests {
             Issue.record("not all")
             return
         }
-        #expect(nodes.count <= QueryParser.itemsMax)
+        #expect(nodes.count <= QueryParser.itemsMax && QueryParser.isCut(long))
+        // The words of one OR are one node.
+        let many = String(repeating: "x OR ", count: QueryParser.itemsMax)
+        #expect(!QueryParser.isCut(many) && QueryParser.isCut(many + "x"))
+        #expect(QueryParser.isCut("x" + String(repeating: " ", count: 2_048) + "x"))
     }
 }

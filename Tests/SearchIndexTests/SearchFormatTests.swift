@@ -50,7 +50,8 @@ struct SearchFormatTests {
     func manifest() throws {
         let summary = SegmentSummary(
             fileID: 0x2A, documents: 3, bytes: 527, minTime: 1_700_000_001_000,
-            maxTime: 1_700_000_005_000)
+            maxTime: 1_700_000_005_000,
+            conversations: try Segments.reader(Self.messages).summary.conversations)
         let manifest = SearchManifest(
             generation: 5, nextFileID: 0x2B, cursor: [1, 2, 3],
             entries: [.init(summary: summary, deadVersion: 5, dead: 1)])
@@ -66,7 +67,8 @@ struct SearchFormatTests {
         var dead = DeadDocuments(documents: 200)
         for _ in 0..<maker.below(50) { _ = dead.insert(UInt32(maker.below(200))) }
         let summary = SegmentSummary(
-            fileID: 1, documents: 3, bytes: 527, minTime: 1, maxTime: 5)
+            fileID: 1, documents: 3, bytes: 527, minTime: 1, maxTime: 5,
+            conversations: .any)
         let manifest = SearchManifest(
             generation: 5, nextFileID: 9, cursor: [1, 2, 3],
             entries: [.init(summary: summary, deadVersion: 0, dead: 0)])
@@ -129,16 +131,28 @@ struct SearchFormatTests {
                 }
             }
             #expect(bytes.count == 16 * width)
-            bytes += [UInt8](repeating: 0xAA, count: 2 * BitPacking.slack)
-            var back = [UInt32](repeating: 0, count: 128)
-            back.withUnsafeMutableBufferPointer { target in
-                bytes.withUnsafeBytes { source in
-                    if let from = source.baseAddress, let to = target.baseAddress {
-                        BitPacking.unpackLanes(from, width: width, into: to)
+            bytes += [UInt8](repeating: 0xAA, count: BitPacking.slack)
+            // Added up, as far as the numbers of documents go.
+            var sum = generator.next() % 2 == 0 ? UInt64.max : generator.next() % (1 << 20)
+            let before = UInt32(truncatingIfNeeded: sum)
+            let sums = numbers.map { gap in
+                sum = sum &+ UInt64(gap) &+ 1
+                return sum
+            }
+            for last in [UInt32(truncatingIfNeeded: sum), UInt32(truncatingIfNeeded: sum) &- 1] {
+                var back = [UInt32](repeating: 0, count: 128)
+                let isSound = back.withUnsafeMutableBufferPointer { target in
+                    bytes.withUnsafeBytes { source in
+                        guard let from = source.baseAddress, let to = target.baseAddress else {
+                            return false
+                        }
+                        return BitPacking.unpackAscending(
+                            from, width: width, after: before, last: last, into: to)
                     }
                 }
+                #expect(back == sums.map { UInt32(truncatingIfNeeded: $0) }, "width \(width)")
+                #expect(isSound == (UInt64(last) == sum), "width \(width)")
             }
-            #expect(back == numbers, "width \(width)")
         }
         for width in Array(0...56) + [64] {
             let mask = width == 64 ? UInt64.max : (1 << UInt64(width)) - 1
@@ -153,6 +167,26 @@ struct SearchFormatTests {
                 guard let base = source.baseAddress else { return }
                 for index in numbers.indices {
                     #expect(BitPacking.read(base, index, width: width) == numbers[index])
+                }
+            }
+        }
+    }
+
+    @Test("a block is searched as one by one")
+    func searching() {
+        var generator = SplitMix64(seed: 6)
+        for spread in [1, 2, 7, 1000, 8_000_000] as [UInt64] {
+            var number: UInt64 = generator.next() % spread
+            let numbers = (0..<128).map { _ in
+                number += 1 + generator.next() % spread
+                return UInt32(number)
+            }
+            let targets = numbers + numbers.map { $0 + 1 } + [0, 1, UInt32(Int32.max)]
+            numbers.withUnsafeBufferPointer { buffer in
+                guard let base = buffer.baseAddress else { return }
+                for target in targets {
+                    let expected = numbers.filter { $0 < target }.count
+                    #expect(BitPacking.countBelow(target, base) == expected, "\(target)")
                 }
             }
         }

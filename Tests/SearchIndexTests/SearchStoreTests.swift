@@ -135,9 +135,9 @@ struct SearchStoreTests {
             for bit in stride(from: 0, to: bytes.count * 8, by: step) {
                 files.flipBit(path, offset: bit / 8, bit: bit % 8)
                 do {
-                    _ = try Self.open(files)
+                    _ = try Self.open(files).snapshot.messages()
                     Issue.record("\(path), bit \(bit): not seen")
-                } catch {
+                } catch let error as SearchError {
                     #expect(error.needsRebuild, "\(path), bit \(bit): \(error)")
                 }
                 files.flipBit(path, offset: bit / 8, bit: bit % 8)
@@ -177,6 +177,42 @@ struct SearchStoreTests {
         #expect(throws: SearchError.outdated(found: Segments.tokens)) {
             _ = try SearchStore.open(files: files, directory: "/index", tokens: other)
         }
+    }
+
+    @Test("an index of an earlier format asks for a rebuild")
+    func oldFormat() throws {
+        let files = SimulatedFileSystem(seed: 4)
+        var script = StoreScript(seed: 4)
+        var store = try Self.open(files)
+        let (builder, cursor) = script.commit(30)
+        try store.commit(builder, cursor: cursor)
+        let manifest = try #require(files.contents("/index/MANIFEST"))
+        let segment = try #require(files.paths.first { $0.hasSuffix(".segment") })
+        var bytes = try #require(files.contents(segment))
+        bytes[bytes.count - SegmentFooter.bytes + 124] = 1
+        files.setContents(segment, try #require(Segments.seal(bytes, fileID: 1)))
+        do {
+            _ = try Self.open(files).snapshot.messages()
+            Issue.record("an old segment is not seen")
+        } catch let error as SearchError {
+            guard case .otherFormat(let file, 1) = error else {
+                Issue.record("\(error)")
+                return
+            }
+            #expect(file.hasSuffix(".segment") && error.needsRebuild)
+        }
+        // Version 1 had entries of 48 bytes.
+        var old = Array(manifest[..<(48 + cursor.count + 48)])
+        old[8] = 1
+        var writer = ByteWriter()
+        writer.write(raw: old)
+        let seed = Checksum.seed(file: 0, offset: UInt64(old.count + 8))
+        writer.write(fixed: Checksum.xxh3(old, seed: seed))
+        files.setContents("/index/MANIFEST", writer.bytes)
+        let expected = SearchError.otherFormat(file: "/index/MANIFEST", version: 1)
+        #expect(throws: expected) { _ = try Self.open(files) }
+        try SearchStore.discard(files: files, directory: "/index")
+        #expect(try Self.open(files).snapshot.documents == 0)
     }
 
     @Test("merging follows tiers and rewrites what is a quarter dead")

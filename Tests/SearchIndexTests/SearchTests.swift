@@ -22,6 +22,9 @@ struct SearchTests {
             }
         }
         if merges, let plan = store.planFullMerge() { try store.install(try plan.run()) }
+        // Nothing of it is open: what a search does not open must not be needed.
+        store = try SearchStore.open(
+            files: files, directory: "/index", tokens: Segments.tokens)
         return (store.snapshot, script)
     }
 

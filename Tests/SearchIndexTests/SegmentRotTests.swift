@@ -62,7 +62,7 @@ struct SegmentRotTests {
                 var cursor = PostingsCursor(postings, in: reader)
                 while cursor.document != PostingsCursor.end, cursorWork < 100_000 {
                     let bound = cursor.bound(at: cursor.document)
-                    cursorWork += 1 + cursor.positions().count + Int(bound.length) / 256
+                    cursorWork += 1 + cursor.positions().count + Int(bound.once) / 256
                     cursor.advance(to: cursor.document + UInt32(maker.below(200)))
                     if cursor.document != PostingsCursor.end { cursor.next() }
                 }

@@ -16,6 +16,8 @@ struct StoreScript {
     var maker: MessageMaker
     var model = StoreModel()
     private var commits: UInt64 = 0
+    /// A message's time stays, whatever becomes of it.
+    private var times: [DocumentKey: UInt64] = [:]
 
     init(seed: UInt64) { maker = MessageMaker(seed: seed) }
 
@@ -30,7 +32,9 @@ struct StoreScript {
                 model.messages[key] = nil
             } else {
                 let key = known.isEmpty ? maker.key() : known[maker.below(known.count)].key
-                let message = maker.message(key)
+                var message = maker.message(key)
+                message.document.time = times[key] ?? message.document.time
+                times[key] = message.document.time
                 builder.put(message)
                 model.messages[key] = message
             }
@@ -42,10 +46,13 @@ struct StoreScript {
 }
 
 extension SearchSnapshot {
+    /// All segments, opened.
+    func parts() throws -> [Part] { try entries.map { try $0.open() } }
+
     /// All living messages, by key.
     func messages() throws -> [Message] {
         var all: [Message] = []
-        for part in parts {
+        for part in try parts() {
             let messages = try part.reader.messages()
             for (index, message) in messages.enumerated() where !part.dead.contains(UInt32(index)) {
                 all.append(message)

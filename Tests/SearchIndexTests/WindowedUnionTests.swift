@@ -28,7 +28,7 @@ struct WindowedUnionTests {
         let expression = SearchExpression.any(words.map { .word($0) })
         var budget = SegmentMatcher.Budget(left: .max)
         var scorer = try SegmentScorer(
-            Relevance(expression, [part], filter.spans, &budget), part.reader)
+            Relevance(expression, [part], filter.spans, &budget), 0, part.reader)
         var result: [SearchPosition] = []
         for number in 0..<UInt32(part.reader.documentCount) {
             let score = scorer.score(number)
@@ -63,7 +63,7 @@ struct WindowedUnionTests {
             documents.narrow(filter)
             var budget = SegmentMatcher.Budget(left: .max)
             let relevance = try Relevance(expression, [part], filter.spans, &budget)
-            if try WindowedUnion.isWorth(relevance, part.reader, documents) { windowed += 1 }
+            if WindowedUnion.isWorth(relevance, 0, part.reader, documents) { windowed += 1 }
             let expected = try Self.expected(part, words, filter)
             var request = SearchRequest(
                 expression, filter: filter, order: .relevance, limit: 1 + maker.below(30))

@@ -132,15 +132,19 @@ struct IndexInspector {
             try reader.terms(prefix: prefix) { term in
                 if left == 0 { return false }
                 left -= 1
+                var fields: [(String, JSON)] = [
+                    ("term", .text(words(term.bytes))),
+                    ("bytes", .text(Hex.encode(term.bytes))),
+                    ("documents", .number(term.documents)),
+                    ("listBytes", .number(term.listBytes)),
+                ]
+                let meaning = filter(term.bytes)
+                if let meaning { fields.append(("filter", .text(meaning))) }
                 report.add(
                     "term",
-                    "  \(words(term.bytes))  \(term.documents) documents, \(term.listBytes) bytes",
-                    [
-                        ("term", .text(words(term.bytes))),
-                        ("bytes", .text(Hex.encode(term.bytes))),
-                        ("documents", .number(term.documents)),
-                        ("listBytes", .number(term.listBytes)),
-                    ])
+                    "  \(words(term.bytes))  \(term.documents) documents, \(term.listBytes) bytes"
+                        + (meaning.map { ", \($0)" } ?? ""),
+                    fields)
                 return true
             }
         }
@@ -220,11 +224,13 @@ struct IndexInspector {
     private func add(_ posting: SegmentReader.Posting) {
         let document = posting.document
         let sender = UserID(high: document.sender.high, low: document.sender.low)
-        let positions = posting.positions.map { "\($0)" }.joined(separator: " ")
+        let positions =
+            posting.positions.isEmpty
+            ? "" : "  positions " + posting.positions.map { "\($0)" }.joined(separator: " ")
         report.add(
             "posting",
             "  #\(posting.number)  \(words(document.key))  by \(sender)  at \(document.time) ms  "
-                + "flags \(document.flags.rawValue)  positions \(positions)",
+                + "flags \(document.flags.rawValue)\(positions)",
             [
                 ("number", .number(UInt64(posting.number))),
                 ("conversation", .text("\(conversation(document.key))")),
@@ -240,6 +246,15 @@ struct IndexInspector {
     }
 
     private func words(_ key: DocumentKey) -> String { "\(conversation(key)) seq \(key.seq)" }
+
+    /// What a term that is no word stands for.
+    private func filter(_ term: [UInt8]) -> String? {
+        switch FilterTerm(term) {
+        case .sender(let id): "sender \(UserID(high: id.high, low: id.low))"
+        case .flag(let flag): "flag \(flag.rawValue)"
+        case nil: nil
+        }
+    }
 
     /// A term as text; as bytes when that is wanted, or it is none.
     private func words(_ term: [UInt8]) -> String {

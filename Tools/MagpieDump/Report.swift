@@ -53,6 +53,10 @@ final class Report {
                 found: why)
         } catch SearchError.corrupt(let file, let offset, let expected, let found) {
             addCorrupt(file: file, offset: offset, expected: expected, found: found)
+        } catch SearchError.otherFormat(let file, let version) {
+            addCorrupt(
+                file: file, offset: 0, expected: "a version of the format that this tool reads",
+                found: "version \(version)")
         } catch TableError.disk(let error) {
             try add(error)
         } catch TreeError.disk(let error) {

@@ -5,7 +5,7 @@ const PAUSE_MS = 180, PART = 20;
 const HAS = { image: "Pictures", file: "Files", link: "Links", mention: "Mentions" };
 const today = () => new Date(Date.now() - new Date().getTimezoneOffset() * 60_000).toISOString().slice(0, 10);
 // What stands for each operator until it is written over.
-const OPERATORS = [["from:", "name"], ["in:", "group"], ["before:", today], ["after:", today], ["on:", today], ["\"", "exact words\""], ["-", "without"], ["OR ", "this"]];
+const OPERATORS = [["from:", "name"], ["in:", "group"], ["before:", today], ["after:", today], ["on:", today], ["\"", "exact words\""], ["-", "without"]];
 
 export class Search {
   constructor(store, { jump, current }) {
@@ -152,7 +152,8 @@ export class Search {
       box.value = start + value();
       box.focus();
       box.setSelectionRange(start.length, box.value.length);
-      this.changed();
+      // A made-up name would find nothing: what is typed in its place is asked.
+      if (typeof example === "function") this.changed();
     } });
   }
 

@@ -4,9 +4,10 @@ struct DocumentFilter {
     /// Stretches of documents that may pass, ascending; empty when `passesNone`.
     private var ranges: [Range<UInt32>] = []
     private var range = 0
-    /// Numbers of senders, ascending; nil: anybody.
-    private var senders: [UInt64]?
-    private var flags: UInt8 = 0
+    /// Numbers of senders, ascending, that a document is asked for; nil: anybody.
+    private(set) var senders: [UInt64]?
+    /// Flags that it is asked for.
+    private(set) var flags: UInt8 = 0
     /// Times that pass. The lowest rises as better hits are known.
     private var low: UInt64 = 0
     private var high = UInt64.max
@@ -42,6 +43,12 @@ struct DocumentFilter {
         }
         if let wanted = filter.spans { ranges = intersection(reader.ranges(of: wanted)) }
     }
+
+    /// Asks no document for its sender any more: a list sees to it.
+    mutating func dropSenders() { senders = nil }
+
+    /// Asks no document for a flag any more: a list sees to it.
+    mutating func drop(_ flag: DocumentFlags) { flags &= ~flag.rawValue }
 
     private func intersection(_ other: [Range<UInt32>]) -> [Range<UInt32>] {
         var result: [Range<UInt32>] = []

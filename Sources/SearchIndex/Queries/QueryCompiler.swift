@@ -16,7 +16,8 @@ package struct QueryCompiler {
         self.offset = min(max(offset, -86_400_000), 86_400_000)
     }
 
-    /// The expression of a tree. Text without words (a lone dash) asks nothing.
+    /// The expression of a tree. Of no text everything is a hit; of text without words (a lone
+    /// dash) nothing, unless something else is asked too.
     package func expression(_ node: QueryNode) -> SearchExpression {
         part(node) ?? .all([])
     }
@@ -24,7 +25,7 @@ package struct QueryCompiler {
     private func part(_ node: QueryNode) -> SearchExpression? {
         switch node {
         case .word(let text, let isUnfinished): return words(text, isUnfinished: isUnfinished)
-        case .phrase(let text): return words(text, isUnfinished: false)
+        case .phrase(let text, let isUnfinished): return words(text, isUnfinished: isUnfinished)
         case .condition(let condition): return self.condition(condition)
         case .not(let inner): return part(inner).map { .not($0) }
         case .any(let nodes):
@@ -46,9 +47,19 @@ package struct QueryCompiler {
             default: if let part = part(node) { parts.append(part) }
             }
         }
+        if parts.isEmpty, from == nil, inside == nil, nodes.contains(where: Self.isText) {
+            return [.any([])]
+        }
         if let from { parts.append(.matching(SearchFilter(senders: from))) }
         if let inside { parts.append(.matching(SearchFilter(conversations: inside))) }
         return parts
+    }
+
+    private static func isText(_ node: QueryNode) -> Bool {
+        switch node {
+        case .word, .phrase, .any: true
+        case .condition, .not, .all: false
+        }
     }
 
     /// The terms of one word or of what stood between quotes; the tokenizer says which may go on.

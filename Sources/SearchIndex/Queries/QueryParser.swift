@@ -2,8 +2,8 @@
 package indirect enum QueryNode: Equatable, Sendable {
     /// A word; one that was perhaps not written to its end, when `isUnfinished`.
     case word(String, isUnfinished: Bool)
-    /// What stood between quotes.
-    case phrase(String)
+    /// What stood between quotes; when the second is missing, perhaps not written to its end.
+    case phrase(String, isUnfinished: Bool)
     /// `from:` and the like, with a value that makes sense.
     case condition(QueryCondition)
     /// `-` before something.
@@ -31,12 +31,12 @@ package enum QueryCondition: Equatable, Sendable {
 }
 
 /// Reads what users write. Every text is a search: an operator that is unknown or whose value makes
-/// no sense is a word, a quote without a partner closes at the end, an `OR` without two sides is a
-/// word. `OR` binds tighter than the "and" between words.
+/// no sense is a word, a quote without a partner closes at the end, an `OR` without two sides is
+/// nothing, or alone a word. `OR` binds tighter than the "and" between words.
 package struct QueryParser {
     /// Characters that are read; the rest is ignored.
     package static let charactersMax = 2_048
-    /// Words, phrases and operators that are read.
+    /// Words, phrases and conditions that are read; see ``isCut(_:)``.
     package static let itemsMax = 64
 
     private static let quotes: Set<Character> = ["\"", "\u{201C}", "\u{201D}", "\u{201E}"]
@@ -50,6 +50,14 @@ package struct QueryParser {
         return .all(parser.sequence())
     }
 
+    /// True when a text holds more than is read of it.
+    package static func isCut(_ text: String) -> Bool {
+        var parser = QueryParser(text: Array(text.prefix(charactersMax)))
+        _ = parser.sequence()
+        return parser.text[parser.at...].contains { !$0.isWhitespace }
+            || text.dropFirst(charactersMax).contains { !$0.isWhitespace }
+    }
+
     private init(text: [Character]) { self.text = text }
 
     private enum Item {
@@ -58,49 +66,54 @@ package struct QueryParser {
     }
 
     private mutating func sequence() -> [QueryNode] {
-        var items: [Item] = []
-        while items.count < Self.itemsMax, let item = item() { items.append(item) }
         var nodes: [QueryNode] = []
         var joins = false
-        for (index, item) in items.enumerated() {
-            switch item {
-            case .or:
-                let hasRight = items[index...].contains {
-                    if case .node = $0 { true } else { false }
-                }
-                if hasRight, !nodes.isEmpty {
-                    joins = true
+        var isLast = false
+        var count = 0
+        while count < Self.itemsMax, let item = item() {
+            guard case .node(let node) = item else {
+                joins = !nodes.isEmpty
+                isLast = false
+                continue
+            }
+            count += 1
+            isLast = true
+            if joins, let left = nodes.popLast() {
+                if case .any(let parts) = left {
+                    nodes.append(.any(parts + [node]))
                 } else {
-                    nodes.append(.word("OR", isUnfinished: false))
+                    nodes.append(.any([left, node]))
                 }
-            case .node(let node):
-                if joins, let left = nodes.popLast() {
-                    if case .any(let parts) = left {
-                        nodes.append(.any(parts + [node]))
-                    } else {
-                        nodes.append(.any([left, node]))
-                    }
-                    joins = false
-                } else {
-                    nodes.append(node)
-                }
+                joins = false
+            } else {
+                nodes.append(node)
             }
         }
-        let isEnd = at == text.count && text.last?.isWhitespace == false
-        return Self.unfinished(nodes, at: isEnd)
+        let isOpen = at == text.count && text.last?.isWhitespace == false
+        if nodes.isEmpty, !text.allSatisfy(\.isWhitespace) {
+            return [.word("OR", isUnfinished: isOpen)]
+        }
+        return Self.unfinished(nodes, isOpen: isOpen && isLast)
     }
 
-    /// Marks the last word when nothing follows it.
-    private static func unfinished(_ nodes: [QueryNode], at isEnd: Bool) -> [QueryNode] {
-        guard isEnd, let last = nodes.last else { return nodes }
-        switch last {
-        case .word(let word, _):
-            return nodes.dropLast() + [.word(word, isUnfinished: true)]
-        case .any(let parts):
-            return nodes.dropLast() + [.any(unfinished(parts, at: true))]
-        default:
+    /// Marks the last word or phrase when the text ends with it, or when only conditions and
+    /// exclusions stand behind it: whoever adds those has not finished it.
+    private static func unfinished(_ nodes: [QueryNode], isOpen: Bool) -> [QueryNode] {
+        var nodes = nodes
+        for index in nodes.indices.reversed() {
+            let mayGoOn = isOpen || index < nodes.count - 1
+            switch nodes[index] {
+            case .condition, .not: continue
+            case .word(let word, _): nodes[index] = .word(word, isUnfinished: mayGoOn)
+            case .phrase(let phrase, let isUnfinished):
+                nodes[index] = .phrase(phrase, isUnfinished: isUnfinished && mayGoOn)
+            case .any(let parts):
+                nodes[index] = .any(unfinished(parts, isOpen: mayGoOn))
+            case .all: break
+            }
             return nodes
         }
+        return nodes
     }
 
     private mutating func item() -> Item? {
@@ -113,7 +126,8 @@ package struct QueryParser {
         }
         let node: QueryNode
         if Self.quotes.contains(text[at]) {
-            node = .phrase(quoted())
+            let inside = quoted()
+            node = .phrase(inside.text, isUnfinished: inside.isUnfinished)
         } else {
             let start = at
             while at < text.count, !text[at].isWhitespace, !Self.quotes.contains(text[at]) {
@@ -125,7 +139,7 @@ package struct QueryParser {
             if word.last == ":", at < text.count, Self.quotes.contains(text[at]),
                 Self.names.contains(word.dropLast().lowercased())
             {
-                word += quoted()
+                word += quoted().text
             }
             node = Self.condition(word).map { .condition($0) } ?? .word(word, isUnfinished: false)
         }
@@ -133,13 +147,14 @@ package struct QueryParser {
     }
 
     /// What stands between the quote at `at` and the next, or the end.
-    private mutating func quoted() -> String {
+    private mutating func quoted() -> (text: String, isUnfinished: Bool) {
         at += 1
         let start = at
         while at < text.count, !Self.quotes.contains(text[at]) { at += 1 }
         let inside = String(text[start..<at])
-        if at < text.count { at += 1 }
-        return inside
+        if at == text.count { return (inside, inside.last?.isWhitespace == false) }
+        at += 1
+        return (inside, false)
     }
 
     private static let names: Set<String> = ["from", "in", "before", "after", "on", "has"]

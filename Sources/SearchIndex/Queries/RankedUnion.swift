@@ -6,7 +6,7 @@
 /// only the other lists, the *essential* ones, say which documents to look at; the rest are asked
 /// about those, and only as long as they could still matter. Where the bounds of all lists' current
 /// blocks stay below the worst hit, the stretch up to the nearest end of a block is passed over.
-struct RankedUnion: UnionSearch {
+struct RankedUnion: RankedSearch {
     private let relevance: Relevance
     private let lengths: UnsafePointer<UInt8>
     /// By the most that they can add, ascending.
@@ -17,31 +17,36 @@ struct RankedUnion: UnionSearch {
     private var essential = 0
     private var stretchLast: UInt32 = 0
     private var stretchBound = 0.0
+    /// The most that the lists that are not essential can add in the stretch.
+    private var stretchRest = 0.0
     private var hasStretch = false
     private(set) var hasSkipped = false
 
-    init(_ relevance: Relevance, _ reader: SegmentReader) throws(SearchError) {
+    init(_ relevance: Relevance, _ part: Int, _ reader: SegmentReader) {
         self.relevance = relevance
         lengths = reader.lengths
         contributions = [Double](repeating: 0, count: relevance.words.count)
-        (lists, sums) = try UnionList.all(relevance, reader)
+        (lists, sums) = UnionList.all(relevance, part, reader)
     }
 
     var work: Int { lists.reduce(0) { $0 + $1.cursor.work } }
     var isRotten: Bool { lists.contains { $0.cursor.isRotten } }
 
     mutating func next(
-        _ matcher: inout SegmentMatcher, threshold: Double?,
+        _ matcher: inout SegmentMatcher, worst: TopHits.Entry?,
         _ budget: inout SegmentMatcher.Budget
     ) -> (document: UInt32, score: Double)? {
+        let threshold = worst?.value
         while true {
             if let threshold {
                 while essential < lists.count, sums[essential] < threshold {
                     essential += 1
+                    hasStretch = false
                     hasSkipped = true
                 }
             }
             if essential == lists.count { return nil }
+            if let threshold, hasStretch, essential == lists.count - 1 { pass(below: threshold) }
             var document = PostingsCursor.end
             for index in essential..<lists.count {
                 document = min(document, lists[index].cursor.document)
@@ -71,6 +76,25 @@ struct RankedUnion: UnionSearch {
         }
     }
 
+    /// With one essential list left: passes over its documents that cannot make up for what the
+    /// others add at most in the stretch.
+    private mutating func pass(below threshold: Double) {
+        let documents = lists[essential].cursor.loaded
+        guard let first = documents.first, first <= stretchLast else { return }
+        let frequencies = lists[essential].cursor.loadedFrequencies()
+        let word = lists[essential].word
+        var place = 0
+        while place < documents.count, documents[place] <= stretchLast {
+            let known = relevance.contribution(
+                word, frequency: frequencies[place], length: lengths[Int(documents[place])])
+            if known * Relevance.slack + stretchRest >= threshold { break }
+            place &+= 1
+        }
+        if place == 0 { return }
+        hasSkipped = true
+        lists[essential].cursor.skip(place)
+    }
+
     private mutating func advance(to document: UInt32) {
         for index in essential..<lists.count { lists[index].cursor.advance(to: document) }
     }
@@ -82,6 +106,7 @@ struct RankedUnion: UnionSearch {
             stretchLast = PostingsCursor.end
             stretchBound = 0
             for index in lists.indices {
+                if index == essential { stretchRest = stretchBound * Relevance.slack }
                 let bound = lists[index].cursor.bound(at: document)
                 stretchBound += relevance.bound(lists[index].word, bound)
                 stretchLast = min(stretchLast, bound.last)
@@ -100,6 +125,10 @@ struct RankedUnion: UnionSearch {
         }
         var index = essential
         var isBelow = false
+        if let threshold, known * Relevance.slack + stretchRest < threshold {
+            isBelow = true
+            index = 0
+        }
         while index > 0 {
             if let threshold, known * Relevance.slack + sums[index - 1] < threshold {
                 isBelow = true

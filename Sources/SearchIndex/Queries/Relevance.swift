@@ -8,7 +8,7 @@
 /// order in which others' words counted would tell of them. Dead documents count until their
 /// segment is merged. A phrase counts as its words, a prefix as the word that it spells, an
 /// exclusion as nothing.
-struct Relevance {
+final class Relevance {
     static let k1 = 1.2
     static let b = 0.75
     /// Bounds are sums in another order than scores: this covers what rounding may differ.
@@ -16,10 +16,16 @@ struct Relevance {
 
     /// Different words, in the order of the search.
     let words: [[UInt8]]
+    /// Where the words are, of each part.
+    let terms: [SegmentTerms]
     /// Of each word, all of its factor that is the same for all documents.
     let weights: [Double]
-    /// k1 * (1 - b + b * length / average) for each LengthCode.
+    /// True when nobody has any of the words: all scores are 0.
+    let isEmpty: Bool
+    /// k1 * (1 - b + b * length / average) for each LengthCode; none when ``isEmpty``.
     let norms: [Double]
+    /// Documents that the words have, each word's by itself.
+    let postings: Int
 
     /// - Parameters:
     ///   - spans: what may be read; nil: everything.
@@ -30,6 +36,7 @@ struct Relevance {
     ) throws(SearchError) {
         var words: [[UInt8]] = []
         Self.collect(expression, into: &words, depth: 0)
+        var terms: [SegmentTerms] = []
         var counts = [Double](repeating: 0, count: words.count)
         var documents = 0.0
         var length = 0.0
@@ -37,11 +44,13 @@ struct Relevance {
             let reader = part.reader
             let all = 0..<UInt32(reader.documentCount)
             let ranges = spans.map { reader.ranges(of: $0) } ?? [all]
-            let isWhole = ranges == [all]
+            let isWhole = ranges.count == 1 && ranges[0] == all
             documents += Double(ranges.reduce(0) { $0 + $1.count })
             length += Double(isWhole ? reader.words : Self.words(of: ranges, reader, &budget))
-            for (index, word) in words.enumerated() where !ranges.isEmpty {
-                guard let postings = try reader.find(term: word) else { continue }
+            let found = try SegmentTerms(ranges.isEmpty ? [] : words, in: reader)
+            terms.append(found)
+            for (index, postings) in found.postings.enumerated() {
+                guard let postings else { continue }
                 let count =
                     isWhole
                     ? postings.documents
@@ -50,14 +59,19 @@ struct Relevance {
             }
         }
         let average = length > 0 ? length / documents : 1
-        norms = LengthCode.lengths.map {
-            Self.k1 * (1 - Self.b + Self.b * Double($0) / average)
-        }
+        let share = Self.k1 * Self.b / average
+        isEmpty = terms.allSatisfy { $0.isEmpty }
+        norms =
+            isEmpty
+            ? []
+            : LengthCode.lengths.map { Self.k1 * (1 - Self.b) + share * Double($0) }
         weights = counts.map { count in
             let ratio = (documents - count + 0.5) / (count + 0.5)
             return NaturalLogarithm.of(1 + ratio) * (Self.k1 + 1)
         }
         self.words = words
+        postings = Int(counts.reduce(0, +))
+        self.terms = terms
     }
 
     private static func words(
@@ -110,11 +124,40 @@ struct Relevance {
         return weights[word] * frequency / (frequency + norms[Int(length)])
     }
 
-    /// What a word adds at most.
+    /// What a word adds at most, in documents of at least a length.
     @inline(__always)
-    func bound(_ word: Int, _ bound: PostingsCursor.Bound) -> Double {
+    func bound(_ word: Int, _ bound: PostingsCursor.Bound, shortest: UInt8 = 0) -> Double {
         if bound.frequency == 255 { return weights[word] }
-        return contribution(word, frequency: UInt32(bound.frequency), length: bound.length)
+        let once = contribution(word, frequency: 1, length: max(shortest, bound.once))
+        if bound.frequency == 1 { return once }
+        let twice = contribution(word, frequency: 2, length: max(shortest, bound.twice))
+        // Rounding cannot turn round the order of two frequencies: they differ by far more.
+        let more = contribution(
+            word, frequency: UInt32(bound.frequency), length: max(shortest, bound.more))
+        return max(once, max(twice, more))
+    }
+}
+
+/// Where the words of a search are in one segment.
+struct SegmentTerms {
+    let words: [[UInt8]]
+    /// Of each word its list, if the segment has one.
+    let postings: [TermPostings?]
+
+    init(_ words: [[UInt8]], in reader: SegmentReader) throws(SearchError) {
+        self.words = words
+        var postings: [TermPostings?] = []
+        for word in words { postings.append(try reader.find(term: word)) }
+        self.postings = postings
+    }
+
+    /// True when the segment has none of the words.
+    var isEmpty: Bool { postings.allSatisfy { $0 == nil } }
+
+    /// The list of a word, looked up when it is none of these.
+    func find(_ word: [UInt8], in reader: SegmentReader) throws(SearchError) -> TermPostings? {
+        for index in words.indices where words[index] == word { return postings[index] }
+        return try reader.find(term: word)
     }
 }
 
@@ -135,52 +178,4 @@ enum NaturalLogarithm {
         for odd in stride(from: 25, through: 1, by: -2) { sum = sum * square + 1 / Double(odd) }
         return exponent * 0.693_147_180_559_945_309_417 + 2 * z * sum
     }
-}
-
-/// Scores documents of one segment, in ascending order.
-struct SegmentScorer {
-    private let relevance: Relevance
-    private let lengths: UnsafePointer<UInt8>
-    /// The words that the segment has, in the order of the search.
-    private(set) var cursors: [PostingsCursor] = []
-    private(set) var words: [Int] = []
-
-    init(_ relevance: Relevance, _ reader: SegmentReader) throws(SearchError) {
-        self.relevance = relevance
-        lengths = reader.lengths
-        for (index, word) in relevance.words.enumerated() {
-            guard let postings = try reader.find(term: word) else { continue }
-            cursors.append(PostingsCursor(postings, in: reader))
-            words.append(index)
-        }
-    }
-
-    /// The score of a document.
-    mutating func score(_ document: UInt32) -> Double {
-        var sum = 0.0
-        for index in cursors.indices {
-            cursors[index].advance(to: document)
-            if cursors[index].document == document {
-                sum += relevance.contribution(
-                    words[index], frequency: cursors[index].frequency(),
-                    length: lengths[Int(document)])
-            }
-        }
-        return sum
-    }
-
-    /// What no document from `document` to the one given back exceeds.
-    mutating func bound(at document: UInt32) -> (score: Double, last: UInt32) {
-        var sum = 0.0
-        var last = PostingsCursor.end
-        for index in cursors.indices {
-            let bound = cursors[index].bound(at: document)
-            sum += relevance.bound(words[index], bound)
-            last = min(last, bound.last)
-        }
-        return (sum * Relevance.slack, last)
-    }
-
-    var work: Int { cursors.reduce(0) { $0 + $1.work } }
-    var isRotten: Bool { cursors.contains { $0.isRotten } }
 }

@@ -15,19 +15,31 @@ private struct Search {
     /// Documents of a window: stretches that are visited newest first.
     private static let windowDocuments = 4096
 
-    private let parts: [SearchSnapshot.Part]
+    private let entries: [SearchSnapshot.Entry]
+    /// Those that were opened; hits are in them.
+    private var parts: [SearchSnapshot.Part] = []
     private let request: SearchRequest
     private var budget: SegmentMatcher.Budget
     private var top: TopHits
     private var answer = SearchAnswer()
+    private let after: SearchPosition?
 
     init(_ snapshot: SearchSnapshot, _ request: SearchRequest) {
-        parts = snapshot.parts
+        entries = snapshot.entries
         self.request = request
         budget = .init(left: request.workMax)
         var after = request.after
         if request.order == .newest { after?.score = 0 }
-        top = TopHits(parts, limit: request.limit, after: after)
+        self.after = after
+        top = TopHits([], limit: request.limit, after: after)
+    }
+
+    /// Opens a segment; its place in `parts`.
+    private mutating func open(_ entry: SearchSnapshot.Entry) throws(SearchError) -> Int {
+        let part = try entry.open()
+        parts.append(part)
+        top.append(part)
+        return parts.count - 1
     }
 
     func finish() -> SearchAnswer {
@@ -41,21 +53,42 @@ private struct Search {
 
     // MARK: Newest first
 
-    /// Segments newest first, until all that is left is older than the worst hit.
+    /// Segments newest first, until all that is left is older than the worst hit. No match scores.
     mutating func newest() throws(SearchError) {
-        for (index, part) in parts.enumerated() where !budget.isSpent {
-            if let worst = top.worst, part.reader.summary.maxTime < worst.time {
-                answer.isExact = false
-                return
-            }
-            var matcher = try SegmentPlanner.matcher(
-                part, request.expression, request.filter, &budget)
-            if let after = request.after { matcher.filter.lower(to: after.time) }
-            if let worst = top.worst { matcher.filter.raise(to: worst.time) }
-            if !matcher.isEmpty, !matcher.filter.passesNone { newest(index, &matcher) }
-            if matcher.filter.hasSkipped { answer.isExact = false }
-            try matcher.settle(&budget)
+        for entry in entries where !budget.isSpent && entry.summary.mayMatch(request) {
+            if isPassed(entry.summary) { return }
+            try newest(try open(entry), request.expression, nil)
         }
+    }
+
+    /// The same of the segments that are open.
+    private mutating func newest(
+        _ expression: SearchExpression, _ relevance: Relevance
+    ) throws(SearchError) {
+        for (index, part) in parts.enumerated()
+        where !budget.isSpent && part.reader.summary.mayMatch(request) {
+            if isPassed(part.reader.summary) { return }
+            try newest(index, expression, relevance.terms[index])
+        }
+    }
+
+    /// True when a segment, and so all that follow, is older than the worst hit.
+    private mutating func isPassed(_ summary: SegmentSummary) -> Bool {
+        guard let worst = top.worst, summary.maxTime < worst.time else { return false }
+        answer.isExact = false
+        return true
+    }
+
+    private mutating func newest(
+        _ index: Int, _ expression: SearchExpression, _ terms: SegmentTerms?
+    ) throws(SearchError) {
+        var matcher = try SegmentPlanner.matcher(
+            parts[index], expression, request.filter, terms, &budget)
+        if let after, after.score == 0 { matcher.filter.lower(to: after.time) }
+        if let worst = top.worst { matcher.filter.raise(to: worst.time) }
+        if !matcher.isEmpty, !matcher.filter.passesNone { newest(index, &matcher) }
+        if matcher.filter.hasSkipped { answer.isExact = false }
+        try matcher.settle(&budget)
     }
 
     /// Few candidates are looked at in their order; many by windows, newest first, because the
@@ -116,14 +149,42 @@ private struct Search {
 
     mutating func ranked() throws(SearchError) {
         if top.wantsNone { return try newest() }
+        // What may be read counts for how rare a word is, whatever else is asked.
+        for entry in entries where entry.summary.mayHave(request.filter.spans) {
+            _ = try open(entry)
+        }
         let relevance = try Relevance(
             request.expression, parts, request.filter.spans, &budget)
-        for (index, part) in parts.enumerated() where !budget.isSpent {
-            if Self.isUnion(request.expression) {
-                try rankedUnion(index, part, relevance)
+        let lone = LoneWord(request.expression)
+        if relevance.isEmpty {
+            if let lone, !lone.isPrefix { return }
+            return try newest(request.expression, relevance)
+        }
+        for (index, part) in parts.enumerated()
+        where !budget.isSpent && part.reader.summary.mayMatch(request) {
+            if let lone {
+                // Behind a hit that scores nothing is none that does.
+                if let after, after.score == 0 { break }
+                try rankedWord(index, relevance, lone)
+            } else if Self.isUnion(request.expression) {
+                try rankedUnion(index, relevance)
             } else {
-                try rankedMatches(index, part, relevance)
+                let matcher = try SegmentPlanner.matcher(
+                    part, request.expression, request.filter, relevance.terms[index], &budget)
+                try rankedMatches(index, matcher, relevance)
             }
+        }
+        if let lone, lone.isPrefix { try rankedRest(relevance, lone) }
+    }
+
+    /// Documents that have other words of a prefix than the one that it spells score nothing.
+    private mutating func rankedRest(
+        _ relevance: Relevance, _ lone: LoneWord
+    ) throws(SearchError) {
+        if let worst = top.worst, worst.score > 0 {
+            answer.isExact = false
+        } else {
+            try newest(lone.otherwise, relevance)
         }
     }
 
@@ -137,10 +198,6 @@ private struct Search {
         }
     }
 
-    private var threshold: Double? {
-        top.worst.map { Double(bitPattern: $0.score) }
-    }
-
     private mutating func offer(_ part: Int, _ document: UInt32, _ score: Double) {
         if let worst = top.worst, score.bitPattern < worst.score {
             answer.atLeast += 1
@@ -152,60 +209,71 @@ private struct Search {
         if top.offer(entry) { answer.atLeast += 1 }
     }
 
-    private mutating func rankedUnion(
-        _ index: Int, _ part: SearchSnapshot.Part, _ relevance: Relevance
+    private mutating func rankedWord(
+        _ index: Int, _ relevance: Relevance, _ lone: LoneWord
     ) throws(SearchError) {
-        var matcher = try SegmentPlanner.matcher(part, .all([]), request.filter, &budget)
-        if matcher.isEmpty { return }
-        if try WindowedUnion.isWorth(relevance, part.reader, matcher.filter) {
-            var union = try WindowedUnion(relevance, part.reader)
-            try offer(index, part, &union, &matcher)
-        } else {
-            var union = try RankedUnion(relevance, part.reader)
-            try offer(index, part, &union, &matcher)
+        guard let postings = relevance.terms[index].postings.first ?? nil else { return }
+        // Of a word's documents few are decoded, of a list all are asked about.
+        if let matcher = try ledMatcher(index, lone.spelled, relevance, cost: 8) {
+            return try rankedMatches(index, matcher, relevance)
         }
+        var matcher = try SegmentPlanner.follower(
+            parts[index], lone.others, request.filter, relevance.terms[index], &budget)
+        if matcher.isEmpty { return }
+        var search = RankedWord(postings, relevance, matcher, limit: request.limit)
+        try offer(index, &search, &matcher)
+    }
+
+    private mutating func rankedUnion(
+        _ index: Int, _ relevance: Relevance
+    ) throws(SearchError) {
+        let part = parts[index]
+        var matcher = try SegmentPlanner.follower(part, [], request.filter, nil, &budget)
+        if matcher.isEmpty { return }
+        let isWindowed = WindowedUnion.isWorth(relevance, index, part.reader, matcher.filter)
+        // Asking all words about a document of a list is about as much as a posting of a union;
+        // windows take half of it.
+        let cost = relevance.words.count * (isWindowed ? 2 : 1)
+        if let matcher = try ledMatcher(index, request.expression, relevance, cost: cost) {
+            return try rankedMatches(index, matcher, relevance)
+        }
+        if isWindowed {
+            var union = WindowedUnion(relevance, index, part.reader)
+            try offer(index, &union, &matcher)
+        } else {
+            var union = RankedUnion(relevance, index, part.reader)
+            try offer(index, &union, &matcher)
+        }
+    }
+
+    /// A matcher that lists of senders or flags lead, when that costs less than the words.
+    private mutating func ledMatcher(
+        _ index: Int, _ expression: SearchExpression, _ relevance: Relevance, cost: Int
+    ) throws(SearchError) -> SegmentMatcher? {
+        if relevance.postings < SegmentPlanner.worthwhile { return nil }
+        return try SegmentPlanner.ledMatcher(
+            parts[index], expression, request.filter, relevance.terms[index], cost: cost, &budget)
+    }
+
+    private mutating func rankedMatches(
+        _ index: Int, _ matcher: consuming SegmentMatcher, _ relevance: Relevance
+    ) throws(SearchError) {
+        var matcher = matcher
+        if matcher.isEmpty { return }
+        var search = RankedMatches(relevance, index, matcher)
+        try offer(index, &search, &matcher)
     }
 
     @inline(__always)
     private mutating func offer(
-        _ index: Int, _ part: SearchSnapshot.Part, _ union: inout some UnionSearch,
-        _ matcher: inout SegmentMatcher
+        _ index: Int, _ search: inout some RankedSearch, _ matcher: inout SegmentMatcher
     ) throws(SearchError) {
-        while let (document, score) = union.next(&matcher, threshold: threshold, &budget) {
+        while let (document, score) = search.next(&matcher, worst: top.worst, &budget) {
             offer(index, document, score)
         }
-        if union.hasSkipped { answer.isExact = false }
-        budget.left -= union.work
-        try check(union.isRotten, part.reader)
-        try matcher.settle(&budget)
-    }
-
-    private mutating func rankedMatches(
-        _ index: Int, _ part: SearchSnapshot.Part, _ relevance: Relevance
-    ) throws(SearchError) {
-        var matcher = try SegmentPlanner.matcher(
-            part, request.expression, request.filter, &budget)
-        var scorer = try SegmentScorer(relevance, part.reader)
-        let end = UInt32(part.reader.documentCount)
-        var stretch: (score: Double, last: UInt32)?
-        var document = matcher.next(from: 0, below: end, &budget)
-        while document != PostingsCursor.end {
-            if let threshold {
-                if stretch.map({ $0.last < document }) ?? true {
-                    stretch = scorer.bound(at: document)
-                }
-                if let stretch, stretch.score < threshold {
-                    answer.isExact = false
-                    if stretch.last >= end { break }
-                    document = matcher.next(from: stretch.last &+ 1, below: end, &budget)
-                    continue
-                }
-            }
-            offer(index, document, scorer.score(document))
-            document = matcher.next(from: document &+ 1, below: end, &budget)
-        }
-        budget.left -= scorer.work
-        try check(scorer.isRotten, part.reader)
+        if search.hasSkipped { answer.isExact = false }
+        budget.left -= search.work
+        try check(search.isRotten, parts[index].reader)
         try matcher.settle(&budget)
     }
 

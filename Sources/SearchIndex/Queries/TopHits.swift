@@ -6,9 +6,12 @@ struct TopHits {
         let time: UInt64
         let part: Int
         let document: UInt32
+
+        /// The score as a number.
+        var value: Double { Double(bitPattern: score) }
     }
 
-    private let parts: [SearchSnapshot.Part]
+    private var parts: [SearchSnapshot.Part]
     private let limit: Int
     private let after: SearchPosition?
     private var heap: [Entry] = []
@@ -19,6 +22,9 @@ struct TopHits {
         self.after = after
         heap.reserveCapacity(limit)
     }
+
+    /// Adds a part that hits may be of.
+    mutating func append(_ part: SearchSnapshot.Part) { parts.append(part) }
 
     /// The worst hit, when there are so many that a better one would replace it.
     @inline(__always)
@@ -44,9 +50,10 @@ struct TopHits {
     /// The hits in their order.
     func hits() -> [SearchHit] {
         heap.sorted(by: precedes).map { entry in
-            SearchHit(
-                document: parts[entry.part].reader.document(entry.document),
-                position: position(entry))
+            let document = parts[entry.part].reader.document(entry.document)
+            return SearchHit(
+                document: document,
+                position: SearchPosition(score: entry.score, time: entry.time, key: document.key))
         }
     }
 

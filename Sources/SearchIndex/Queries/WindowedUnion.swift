@@ -7,7 +7,7 @@
 /// hit kept are looked at further: first the other lists are asked, the most important first, then
 /// the exact score is made. So sums may be rough, as long as they are never too low by more than
 /// the slack: single precision, in any order.
-struct WindowedUnion: UnionSearch {
+struct WindowedUnion: RankedSearch {
     private static let windowDocuments = 4096
     /// Sums that are compared at once.
     private static let lanes = 16
@@ -41,21 +41,20 @@ struct WindowedUnion: UnionSearch {
 
     /// Whether the words are common enough, in the documents that the filter leaves.
     static func isWorth(
-        _ relevance: Relevance, _ reader: SegmentReader, _ filter: DocumentFilter
-    ) throws(SearchError) -> Bool {
+        _ relevance: Relevance, _ part: Int, _ reader: SegmentReader, _ filter: DocumentFilter
+    ) -> Bool {
         if filter.span < reader.documentCount / 2 || relevance.words.count > 256 { return false }
-        var postings = 0
-        for word in relevance.words { postings += try reader.find(term: word)?.documents ?? 0 }
+        let postings = relevance.terms[part].postings.reduce(0) { $0 + ($1?.documents ?? 0) }
         return relevance.words.count > 2 && postings > reader.documentCount / 4
     }
 
-    init(_ relevance: Relevance, _ reader: SegmentReader) throws(SearchError) {
+    init(_ relevance: Relevance, _ part: Int, _ reader: SegmentReader) {
         self.relevance = relevance
         lengths = reader.lengths
         end = UInt32(reader.documentCount)
-        scorer = try SegmentScorer(relevance, reader)
+        scorer = SegmentScorer(relevance, part, reader)
         shares = relevance.norms.map { Float(1 / (1 + $0)) }
-        (lists, most) = try UnionList.all(relevance, reader)
+        (lists, most) = UnionList.all(relevance, part, reader)
     }
 
     var work: Int { listWork - charged + scorer.work }
@@ -63,12 +62,12 @@ struct WindowedUnion: UnionSearch {
     private var listWork: Int { lists.reduce(0) { $0 + $1.cursor.work } }
 
     mutating func next(
-        _ matcher: inout SegmentMatcher, threshold: Double?,
+        _ matcher: inout SegmentMatcher, worst: TopHits.Entry?,
         _ budget: inout SegmentMatcher.Budget
     ) -> (document: UInt32, score: Double)? {
         // What is passed over in a window is not counted.
-        if threshold != nil { hasSkipped = true }
-        let threshold = threshold ?? 0
+        if worst != nil { hasSkipped = true }
+        let threshold = worst?.value ?? 0
         while true {
             while let found = candidate(threshold) {
                 budget.left &-= 1

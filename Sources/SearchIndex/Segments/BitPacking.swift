@@ -10,7 +10,7 @@
 enum BitPacking {
     static let laneNumbers = 128
     /// Bytes behind the end that a read may touch.
-    static let slack = 16
+    static let slack = 32
     /// Widths above this are 64, so that a number is always within one 8-byte load.
     static let narrowWidthMax = 56
 
@@ -95,27 +95,78 @@ enum BitPacking {
         }
     }
 
-    /// Unpacks 128 numbers of `width` ≤ 32 bits from lanes.
-    @inline(__always)
-    static func unpackLanes(
-        _ lanes: UnsafeRawPointer, width: Int, into numbers: UnsafeMutablePointer<UInt32>
-    ) {
-        let mask = SIMD4<UInt32>(
-            repeating: UInt32(truncatingIfNeeded: (UInt64(1) &<< UInt64(width)) &- 1))
-        let target = UnsafeMutableRawPointer(numbers)
-        var bit = 0
-        var row = 0
-        while row < 32 {
-            let shift = UInt32(truncatingIfNeeded: bit & 31)
-            let word = lanes + (bit &>> 5) &* 16
-            let low = word.loadUnaligned(as: SIMD4<UInt32>.self)
-            let high = word.loadUnaligned(fromByteOffset: 16, as: SIMD4<UInt32>.self)
-            let value =
-                (low &>> SIMD4(repeating: shift))
-                | ((high &<< SIMD4(repeating: 1)) &<< SIMD4(repeating: 31 &- shift))
-            target.storeBytes(of: value & mask, toByteOffset: row &* 16, as: SIMD4<UInt32>.self)
-            bit &+= width
-            row &+= 1
+    /// Numbers from lanes are below 2^this: 128 of them, added to a document, stay below 2^32.
+    private static let sumWidthMax = 24
+
+    /// Unpacks 128 gaps of `width` ≤ 32 bits from lanes and adds them up: each number is the one
+    /// before it, `before` for the first, + its gap + 1. False when one of them is above `last`, or
+    /// the last is another; `last` is below 2^30.
+    static func unpackAscending(
+        _ lanes: UnsafeRawPointer, width: Int, after before: UInt32, last: UInt32,
+        into numbers: UnsafeMutablePointer<UInt32>
+    ) -> Bool {
+        if width > sumWidthMax {
+            return unpackWide(lanes, width: width, after: before, last: last, into: numbers)
         }
+        let target = UnsafeMutableRawPointer(numbers)
+        var sum = SIMD4<UInt32>(repeating: before)
+        for row in 0..<32 {
+            let ones = gaps(lanes, row, width: width) &+ SIMD4(repeating: 1)
+            let twos = ones &+ SIMD4(0, ones.x, ones.y, ones.z)
+            let value = sum &+ twos &+ SIMD4(0, 0, twos.x, twos.y)
+            target.storeBytes(of: value, toByteOffset: row &* 16, as: SIMD4<UInt32>.self)
+            sum = SIMD4(repeating: value.w)
+        }
+        return sum.x == last
+    }
+
+    /// Sums of 64 bits: when they end at `last`, none before it is above.
+    private static func unpackWide(
+        _ lanes: UnsafeRawPointer, width: Int, after before: UInt32, last: UInt32,
+        into numbers: UnsafeMutablePointer<UInt32>
+    ) -> Bool {
+        var sum = before == .max ? UInt64.max : UInt64(before)
+        for row in 0..<32 {
+            let gaps = gaps(lanes, row, width: width)
+            for column in 0..<4 {
+                sum = sum &+ UInt64(gaps[column]) &+ 1
+                numbers[row * 4 + column] = UInt32(truncatingIfNeeded: sum)
+            }
+        }
+        return sum == UInt64(last)
+    }
+
+    /// Numbers row × 4 … row × 4 + 3 of lanes.
+    @inline(__always)
+    private static func gaps(
+        _ lanes: UnsafeRawPointer, _ row: Int, width: Int
+    ) -> SIMD4<UInt32> {
+        let mask = UInt32(truncatingIfNeeded: (UInt64(1) &<< UInt64(width)) &- 1)
+        let bit = row &* width
+        let shift = UInt32(truncatingIfNeeded: bit & 31)
+        let word = lanes + (bit &>> 5) &* 16
+        let low = word.loadUnaligned(as: SIMD4<UInt32>.self)
+        let high = word.loadUnaligned(fromByteOffset: 16, as: SIMD4<UInt32>.self)
+        let value =
+            (low &>> SIMD4(repeating: shift))
+            | ((high &<< SIMD4(repeating: 1)) &<< SIMD4(repeating: 31 &- shift))
+        return value & SIMD4(repeating: mask)
+    }
+
+    /// How many of 128 ascending numbers are below `target`; all of them are below 2^31.
+    @inline(__always)
+    static func countBelow(_ target: UInt32, _ numbers: UnsafePointer<UInt32>) -> Int {
+        let start =
+            (numbers[31] < target ? 32 : 0) &+ (numbers[63] < target ? 32 : 0)
+            &+ (numbers[95] < target ? 32 : 0)
+        let wanted = SIMD4(repeating: Int32(bitPattern: target))
+        let quarter = UnsafeRawPointer(numbers + start)
+        var found = SIMD4<Int32>.zero
+        for row in 0..<8 {
+            let four = quarter.loadUnaligned(fromByteOffset: row &* 16, as: SIMD4<Int32>.self)
+            // The sign of a difference: -1 for each that is below.
+            found &+= (four &- wanted) &>> SIMD4(repeating: 31)
+        }
+        return start &- Int(found.wrappedSum())
     }
 }

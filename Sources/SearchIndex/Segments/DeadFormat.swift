@@ -17,7 +17,7 @@ internal import Bytes
 
 /// Documents of one segment that are not to be found any more.
 package struct DeadDocuments: Equatable, Sendable {
-    /// Bit i of word w: document 64 w + i is dead.
+    /// Bit i of word w: document 64 w + i is dead. Empty while none is.
     private(set) var bits: [UInt64]
     /// How many are dead.
     package private(set) var count = 0
@@ -27,19 +27,20 @@ package struct DeadDocuments: Equatable, Sendable {
     /// None of `documents` is dead.
     package init(documents: Int) {
         self.documents = documents
-        bits = [UInt64](repeating: 0, count: (documents + 63) / 64)
+        bits = []
     }
 
     /// True when it is dead.
     @inline(__always)
     package func contains(_ document: UInt32) -> Bool {
-        bits[Int(document >> 6)] &>> UInt64(document & 63) & 1 == 1
+        count > 0 && bits[Int(document >> 6)] &>> UInt64(document & 63) & 1 == 1
     }
 
     /// Kills a document; false when it was dead.
     package mutating func insert(_ document: UInt32) -> Bool {
         precondition(document < documents, "a document of the segment")
         if contains(document) { return false }
+        if bits.isEmpty { bits = [UInt64](repeating: 0, count: (documents + 63) / 64) }
         bits[Int(document >> 6)] |= 1 &<< UInt64(document & 63)
         count += 1
         return true

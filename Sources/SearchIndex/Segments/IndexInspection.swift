@@ -62,7 +62,9 @@ package struct IndexInspection {
     package func open(
         _ segment: Segment
     ) throws(SearchError) -> (reader: SegmentReader, dead: DeadDocuments) {
-        try SearchStore.load(segment.entry, files, directory, tokens)
+        let place = SegmentHandle.Place(files: files, directory: directory, tokens: tokens)
+        let reader = try SegmentHandle(segment.summary, at: place).open()
+        return (reader, try SearchStore.readDead(segment.entry, files, directory))
     }
 
     /// The first document that lives in two of some open segments, which no index allows.

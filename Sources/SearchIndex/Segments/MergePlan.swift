@@ -2,24 +2,22 @@ internal import Platform
 
 /// Writes segments into the directory of an index.
 struct SegmentFileWriter: Sendable {
-    let files: any FileSystem
-    let directory: String
+    let place: SegmentHandle.Place
 
-    /// Writes one segment and reads it back; nil, and no file, when there was nothing to write.
-    func write(
-        _ fileID: UInt64, _ body: (any File) throws(SearchError) -> SegmentSummary?
-    ) throws(SearchError) -> SegmentReader? {
-        let path = "\(directory)/\(SegmentFormat.name(fileID))"
+    /// Writes one segment; nil, and no file, when there was nothing to write.
+    func write<Written>(
+        _ fileID: UInt64, _ body: (any File) throws(SearchError) -> Written?
+    ) throws(SearchError) -> Written? {
+        let path = place.path(SegmentFormat.name(fileID))
+        let files = place.files
         let file = try SearchError.atDisk { () throws(DiskError) in
             try files.open(path, .create)
         }
         defer { file.close() }
         do {
-            guard try body(file) != nil else {
-                try SearchError.atDisk { () throws(DiskError) in try files.unlink(path) }
-                return nil
-            }
-            return try SegmentReader.open(file: file, fileID: fileID)
+            if let written = try body(file) { return written }
+            try SearchError.atDisk { () throws(DiskError) in try files.unlink(path) }
+            return nil
         } catch {
             // Half a segment is as readable as a whole one to who looks for erased words.
             try? files.unlink(path)
@@ -30,38 +28,51 @@ struct SegmentFileWriter: Sendable {
 
 /// A merge that is to be done: a value that may go to another thread.
 package struct MergePlan: Sendable {
-    let inputs: [SegmentMerger.Input]
+    let inputs: [SearchSnapshot.Entry]
     /// That of the store when it was planned.
     let generation: UInt64
     let fileID: UInt64
-    let tokens: TokenVersion
-    let writer: SegmentFileWriter
+    let place: SegmentHandle.Place
 
     /// Living documents that it will rewrite.
     package var documents: Int {
-        inputs.reduce(0) { $0 + $1.reader.documentCount - $1.dead.count }
+        inputs.reduce(0) { $0 + Int($1.summary.documents) - $1.dead.count }
     }
 
     /// Does it. Blocks, and reads nothing but its inputs. Ends early, as if the file were closed,
     /// once `isCancelled` says so.
+    ///
+    /// Inputs are compared with their checksums once more: the result has new ones, which would
+    /// make sound what had become rotten since an input was opened.
     package func run(
         isCancelled: @escaping @Sendable () -> Bool = { false }
     ) throws(SearchError) -> MergedSegment {
-        let reader = try writer.write(fileID) { (file) throws(SearchError) in
-            try SegmentMerger.merge(
-                inputs, to: CancellableFile(file, isCancelled), fileID: fileID, tokens: tokens)
+        var opened: [SegmentMerger.Input] = []
+        for input in inputs {
+            if input.handle.isOpen { try input.handle.checkAgain() }
+            opened.append(.init(reader: try input.handle.open(), dead: input.dead))
         }
-        return MergedSegment(inputs: inputs, generation: generation, reader: reader)
+        let (fileID, tokens) = (fileID, place.tokens)
+        let merged = try SegmentFileWriter(place: place).write(fileID) {
+            (file) throws(SearchError) in
+            try SegmentMerger.mergeNumbered(
+                opened, to: CancellableFile(file, isCancelled), fileID: fileID, tokens: tokens)
+        }
+        return MergedSegment(
+            inputs: inputs, generation: generation, summary: merged?.summary,
+            numbers: merged?.numbers ?? [])
     }
 }
 
 /// What a merge made.
 package struct MergedSegment: Sendable {
-    let inputs: [SegmentMerger.Input]
+    let inputs: [SearchSnapshot.Entry]
     /// That of the store when the merge was planned.
     let generation: UInt64
     /// Nil when all inputs were dead.
-    let reader: SegmentReader?
+    let summary: SegmentSummary?
+    /// The new numbers of the documents of each input.
+    let numbers: [[UInt32]]
 }
 
 /// A file that takes no more bytes once its writer is to end.

@@ -1,28 +1,3 @@
-/// Memory that one cursor decodes into.
-///
-/// Used by one cursor, on one thread at a time.
-final class PostingsMemory {
-    /// 128 documents, 128 frequencies, 129 starts in `positions`.
-    let numbers = UnsafeMutablePointer<UInt32>.allocate(capacity: 388)
-    private(set) var positions = UnsafeMutablePointer<UInt32>.allocate(capacity: 256)
-    private var room = 256
-
-    init() { numbers.initialize(repeating: 0, count: 388) }
-
-    deinit {
-        numbers.deallocate()
-        positions.deallocate()
-    }
-
-    /// Makes room for `count` positions; what was there is gone.
-    func makeRoom(_ count: Int) {
-        if count <= room { return }
-        positions.deallocate()
-        room = count
-        positions = .allocate(capacity: count)
-    }
-}
-
 /// Walks one list of postings in ascending order of documents.
 ///
 /// A list of 128 or more has blocks, found through the skips without decoding those between, and a
@@ -35,37 +10,41 @@ struct PostingsCursor {
     /// Documents in the list.
     let documents: Int
     /// The document it stands at.
-    private(set) var document: UInt32 = 0
+    var document: UInt32 = 0
     /// True when its bytes are not what the format says.
     private(set) var isRotten = false
     /// Lists that were decoded, in postings: what the work cap counts.
     private(set) var work = 0
 
-    private let list: UnsafeRawPointer
+    /// The list: another in the same segment begins elsewhere.
+    let list: UnsafeRawPointer
     private let bytes: Int
-    private let limit: UInt32
-    private let blocks: Int
-    private let skips: UnsafeRawPointer
+    private let listsPositions: Bool
+    let limit: UInt32
+    let blocks: Int
+    let skips: UnsafeRawPointer
     private let memory: PostingsMemory
-    private let numbers: UnsafeMutablePointer<UInt32>
+    let numbers: UnsafeMutablePointer<UInt32>
     /// Block it stands in; `blocks` is the tail.
-    private var block = 0
-    private var index = 0
-    private var filled = 0
-    private var blockLast: UInt32 = 0
-    private var hasFrequencies = false
-    private var hasPositions = false
+    var block = 0
+    var index = 0
+    var filled = 0
+    var blockLast: UInt32 = 0
+    var hasFrequencies = false
+    private var hasStarts = false
+    private var tailPositions: UnsafeMutablePointer<UInt32>?
     /// Where frequencies of a block, or the postings of the tail, begin.
     private var details: UnsafeRawPointer
     private var detailBytes = 0
     /// The block that ``bound(at:)`` last looked at.
-    private var shallow = 0
+    var shallow = 0
 
     /// At the first document. The reader must outlive the cursor.
     init(_ postings: TermPostings, in reader: SegmentReader) {
         documents = postings.documents
         list = postings.list
         bytes = postings.bytes
+        listsPositions = postings.hasPositions
         limit = UInt32(truncatingIfNeeded: reader.documentCount)
         let blocks = postings.documents / BitPacking.laneNumbers
         self.blocks = blocks
@@ -104,6 +83,11 @@ struct PostingsCursor {
         if target > blockLast {
             seekBlock(target)
             if document >= target { return }
+        } else {
+            // Of the rarer of two words it is mostly the next.
+            index &+= 1
+            document = numbers[index]
+            if document >= target { return }
         }
         search(target)
     }
@@ -122,21 +106,18 @@ struct PostingsCursor {
         advance(to: target)
     }
 
-    private mutating func search(_ target: UInt32) {
-        // The target is in the block: at or below its last document.
-        var low = index &+ 1
-        var step = 1
-        while low &+ step < filled, numbers[low &+ step &- 1] < target {
-            low &+= step
-            step &*= 2
+    /// The target is in the block: at or below its last document.
+    mutating func search(_ target: UInt32) {
+        if filled == BitPacking.laneNumbers {
+            index = BitPacking.countBelow(target, numbers)
+        } else {
+            var high = filled &- 1
+            while index < high {
+                let middle = (index &+ high) &>> 1
+                if numbers[middle] < target { index = middle &+ 1 } else { high = middle }
+            }
         }
-        var high = min(filled &- 1, low &+ step &- 1)
-        while low < high {
-            let middle = (low &+ high) &>> 1
-            if numbers[middle] < target { low = middle &+ 1 } else { high = middle }
-        }
-        index = low
-        document = numbers[low]
+        document = numbers[index]
     }
 
     private mutating func seekBlock(_ target: UInt32) {
@@ -149,7 +130,7 @@ struct PostingsCursor {
     }
 
     /// The first block from `start` on whose last document is at or above `target`, or the tail.
-    private func firstBlock(from start: Int, reaching target: UInt32) -> Int {
+    func firstBlock(from start: Int, reaching target: UInt32) -> Int {
         var low = start
         var step = 1
         while low &+ step <= blocks, skipLast(low &+ step &- 1) < target {
@@ -165,7 +146,7 @@ struct PostingsCursor {
     }
 
     @inline(__always)
-    private func skipLast(_ block: Int) -> UInt32 {
+    func skipLast(_ block: Int) -> UInt32 {
         skips.loadUnaligned(fromByteOffset: block &* SegmentFormat.skipBytes, as: UInt32.self)
     }
 
@@ -177,7 +158,7 @@ struct PostingsCursor {
                     fromByteOffset: block * SegmentFormat.skipBytes + 4, as: UInt32.self))
     }
 
-    private func skipByte(_ block: Int, _ at: Int) -> UInt8 {
+    func skipByte(_ block: Int, _ at: Int) -> UInt8 {
         skips.load(fromByteOffset: block * SegmentFormat.skipBytes + at, as: UInt8.self)
     }
 
@@ -191,11 +172,11 @@ struct PostingsCursor {
 
     // MARK: Decoding
 
-    private mutating func load(_ wanted: Int) {
+    mutating func load(_ wanted: Int) {
         block = wanted
         index = 0
         hasFrequencies = false
-        hasPositions = false
+        hasStarts = false
         if wanted < blocks {
             loadBlock(wanted)
         } else if wanted == blocks, documents > blocks &* BitPacking.laneNumbers {
@@ -216,14 +197,10 @@ struct PostingsCursor {
             return rot()
         }
         let base = skips + blocks &* SegmentFormat.skipBytes + start
-        BitPacking.unpackLanes(base, width: width, into: numbers)
-        var sum = wanted == 0 ? UInt64.max : UInt64(skipLast(wanted - 1))
-        for place in 0..<BitPacking.laneNumbers {
-            sum = sum &+ UInt64(numbers[place]) &+ 1
-            numbers[place] = UInt32(truncatingIfNeeded: sum)
-        }
-        // The sum has 64 bits: when it ends at `last`, no document before it is above.
-        guard sum == UInt64(last) else { return rot() }
+        let before = wanted == 0 ? UInt32.max : skipLast(wanted - 1)
+        let isSound = BitPacking.unpackAscending(
+            base, width: width, after: before, last: last, into: numbers)
+        guard isSound else { return rot() }
         details = base + width * 16
         detailBytes = end - start - width * 16
         filled = BitPacking.laneNumbers
@@ -253,7 +230,7 @@ struct PostingsCursor {
             else { return rot() }
             numbers[place] = UInt32(document)
             numbers[128 + place] = UInt32(frequency)
-            for _ in 0..<frequency { _ = scanner.next() }
+            if listsPositions { for _ in 0..<frequency { _ = scanner.next() } }
             before = document
         }
         guard !scanner.isRotten else { return rot() }
@@ -271,7 +248,7 @@ struct PostingsCursor {
         return numbers[128 &+ index]
     }
 
-    private mutating func loadFrequencies() {
+    mutating func loadFrequencies() {
         (numbers + 128).update(repeating: 1, count: BitPacking.laneNumbers)
         hasFrequencies = true
         if block >= blocks || skipByte(block, 10) <= 1 { return }
@@ -297,44 +274,50 @@ struct PostingsCursor {
         detailBytes = 0
     }
 
-    /// Where the term stands in the document; valid until the cursor moves.
+    /// Where the term stands in the document, nowhere when it is no word; valid until the next call
+    /// or move.
     mutating func positions() -> UnsafeBufferPointer<UInt32> {
-        if !hasPositions { loadPositions() }
+        if !listsPositions { return UnsafeBufferPointer(start: nil, count: 0) }
+        if !hasStarts { loadStarts() }
+        if index >= filled { return UnsafeBufferPointer(start: nil, count: 0) }
         let start = Int(numbers[256 + index])
-        return UnsafeBufferPointer(
-            start: memory.positions + start, count: Int(numbers[257 + index]) - start)
-    }
-
-    private mutating func loadPositions() {
-        if !hasFrequencies { loadFrequencies() }
-        hasPositions = true
-        var total = 0
-        for place in 0..<filled {
-            numbers[256 + place] = UInt32(total)
-            total += Int(numbers[128 + place])
+        let count = Int(numbers[257 + index]) - start
+        if let tailPositions {
+            return UnsafeBufferPointer(start: tailPositions + start, count: count)
         }
-        numbers[256 + filled] = UInt32(total)
-        memory.makeRoom(total)
-        let target = memory.positions
-        if block >= blocks { return loadTailPositions(target, total) }
+        let target = memory.room(count)
         let width = Int(skipByte(block, 9))
-        guard width <= 32, BitPacking.runBytes(count: total, width: width) <= detailBytes else {
-            target.initialize(repeating: 0, count: total)
-            return spoil()
-        }
-        var at = 0
-        for place in 0..<filled {
+        let bytes = BitPacking.runBytes(count: Int(numbers[256 + filled]), width: width)
+        if width > 32 || bytes > detailBytes {
+            isRotten = true
+            target.update(repeating: 0, count: count)
+        } else {
             var sum: UInt32 = 0
-            for _ in 0..<numbers[128 + place] {
-                let step = BitPacking.read(details, at, width: width)
+            for place in 0..<count {
+                let step = BitPacking.read(details, start &+ place, width: width)
                 sum &+= UInt32(truncatingIfNeeded: step)
-                target[at] = sum
-                at += 1
+                target[place] = sum
             }
         }
+        return UnsafeBufferPointer(start: target, count: count)
     }
 
-    private mutating func loadTailPositions(_ target: UnsafeMutablePointer<UInt32>, _ total: Int) {
+    private mutating func loadStarts() {
+        if !hasFrequencies { loadFrequencies() }
+        hasStarts = true
+        tailPositions = nil
+        var total: UInt32 = 0
+        for place in 0..<filled {
+            numbers[256 &+ place] = total
+            total &+= numbers[128 &+ place]
+        }
+        numbers[256 + filled] = total
+        if block >= blocks { loadTailPositions(Int(total)) }
+    }
+
+    private mutating func loadTailPositions(_ total: Int) {
+        let target = memory.room(total)
+        tailPositions = target
         var scanner = VarintScanner(details, count: detailBytes)
         var at = 0
         for _ in 0..<filled {
@@ -349,94 +332,4 @@ struct PostingsCursor {
             }
         }
     }
-
-    // MARK: Bounds
-
-    /// What no document of a stretch of the list exceeds.
-    struct Bound {
-        /// The last document of the stretch.
-        let last: UInt32
-        /// Highest frequency; 255 stands for any.
-        let frequency: UInt8
-        /// Lowest LengthCode.
-        let length: UInt8
-    }
-
-    /// The bound of the whole list.
-    func bound() -> Bound {
-        if blocks == 0 { return Bound(last: limit, frequency: 255, length: 0) }
-        return Bound(
-            last: limit, frequency: list.load(as: UInt8.self),
-            length: list.load(fromByteOffset: 1, as: UInt8.self))
-    }
-
-    /// The bound of the stretch that would hold `target`, without decoding it. Targets of later
-    /// calls do not descend.
-    @inline(__always)
-    mutating func bound(at target: UInt32) -> Bound {
-        if shallow < blocks, skipLast(shallow) < target {
-            shallow = firstBlock(from: shallow &+ 1, reaching: target)
-        }
-        if shallow >= blocks { return bound() }
-        return Bound(
-            last: skipLast(shallow), frequency: skipByte(shallow, 10),
-            length: skipByte(shallow, 11))
-    }
-
-    /// True when all of the list was decoded at once, so that a bound can be counted exactly.
-    var isShort: Bool { blocks == 0 }
-
-    /// The documents of the loaded block from the current one on, for bulk work.
-    @inline(__always)
-    var loaded: UnsafeBufferPointer<UInt32> {
-        UnsafeBufferPointer(
-            start: numbers + index, count: document == Self.end ? 0 : filled &- index)
-    }
-
-    /// Calls `body` for each document from the current one on and below `limit`, with how often the
-    /// term stands in it, and moves behind them.
-    @inline(__always)
-    mutating func drain(
-        below limit: UInt32, _ body: (_ document: UInt32, _ frequency: UInt32) -> Void
-    ) {
-        while document < limit {
-            var stop = filled
-            if blockLast >= limit {
-                stop = index &+ 1
-                while numbers[stop] < limit { stop &+= 1 }
-            }
-            if block < blocks, skipByte(block, 10) <= 1 {
-                for place in index..<stop { body(numbers[place], 1) }
-            } else {
-                if !hasFrequencies { loadFrequencies() }
-                for place in index..<stop { body(numbers[place], numbers[128 &+ place]) }
-            }
-            if stop == filled {
-                load(block &+ 1)
-            } else {
-                index = stop
-                document = numbers[stop]
-            }
-        }
-    }
-
-    /// Moves behind the documents from the current one on and below `limit`; how many those were.
-    mutating func pass(below limit: UInt32) -> Int {
-        var count = 0
-        while document < limit {
-            let before = index
-            if blockLast < limit {
-                count &+= filled &- before
-                load(block &+ 1)
-            } else {
-                search(limit)
-                count &+= index &- before
-            }
-        }
-        return count
-    }
-
-    /// Moves to the first document of the next block.
-    @inline(__always)
-    mutating func nextBlock() { load(block &+ 1) }
 }

@@ -11,15 +11,14 @@ struct PostingsWriter {
     private var previous: UInt32 = .max
     private var skips = ByteWriter()
     private var blocks: [UInt8] = []
-    private var maxFrequency: UInt8 = 0
-    private var minLength: UInt8 = .max
-    private var blockFrequency: UInt8 = 0
-    private var blockLength: UInt8 = .max
+    private var bound = PostingsBound()
+    private var blockBound = PostingsBound()
 
     /// Documents in the list so far.
     var documentCount: Int { count }
 
-    /// Adds the next posting; documents ascend, positions do not descend, there is at least one.
+    /// Adds the next posting; documents ascend, positions do not descend. Each posting of a word
+    /// has one or more, those of other terms have none.
     @inline(__always)
     mutating func append(
         document: UInt32, lengthCode: UInt8, positions list: UnsafeBufferPointer<UInt32>
@@ -31,8 +30,7 @@ struct PostingsWriter {
             positions.append(position &- before)
             before = position
         }
-        blockFrequency = max(blockFrequency, UInt8(clamping: list.count))
-        blockLength = min(blockLength, lengthCode)
+        blockBound.include(frequency: list.count, lengthCode: lengthCode)
         held += 1
         count += 1
         if held == BitPacking.laneNumbers { closeBlock() }
@@ -51,7 +49,7 @@ struct PostingsWriter {
             guard let base = numbers.baseAddress else { return }
             BitPacking.appendLanes(base, width: documentWidth, to: &blocks)
         }
-        if blockFrequency > 1 { appendFrequencies() }
+        if blockBound.frequency > 1 { appendFrequencies() }
         let wide = positions.map(UInt64.init)
         let positionWidth = BitPacking.runWidth(of: wide.max() ?? 0)
         wide.withUnsafeBufferPointer {
@@ -61,16 +59,13 @@ struct PostingsWriter {
         skips.write(fixed: UInt32(blocks.count))
         skips.write(UInt8(documentWidth))
         skips.write(UInt8(positionWidth))
-        skips.write(blockFrequency)
-        skips.write(blockLength)
+        for byte in blockBound.bytes { skips.write(byte) }
         startBlock()
     }
 
     private mutating func startBlock() {
-        maxFrequency = max(maxFrequency, blockFrequency)
-        minLength = min(minLength, blockLength)
-        blockFrequency = 0
-        blockLength = .max
+        bound.include(blockBound)
+        blockBound = PostingsBound()
         positions.removeAll(keepingCapacity: true)
         held = 0
     }
@@ -102,15 +97,14 @@ struct PostingsWriter {
         startBlock()
         var list: [UInt8] = []
         if isLong {
-            list = [maxFrequency, minLength] + skips.bytes
+            list = bound.bytes + skips.bytes
         }
         list += blocks
         blocks.removeAll(keepingCapacity: true)
         skips.removeAll()
         count = 0
         previous = .max
-        maxFrequency = 0
-        minLength = .max
+        bound = PostingsBound()
         return list
     }
 

@@ -57,13 +57,15 @@ package struct DocumentFlags: OptionSet, Hashable, Sendable {
     package static let mention = DocumentFlags(rawValue: 8)
 
     static let bits: UInt8 = 15
+    /// The single flags, ascending.
+    static let each: [DocumentFlags] = [.image, .file, .link, .mention]
 }
 
 /// What the index knows of a message besides its words.
 package struct SearchDocument: Equatable, Sendable {
     /// What names it.
     package var key: DocumentKey
-    /// When it was said, in milliseconds since 1970.
+    /// When it was said, in milliseconds since 1970. All versions of a document have one time.
     package var time: UInt64
     /// Who said it.
     package var sender: SearchID

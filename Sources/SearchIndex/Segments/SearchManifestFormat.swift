@@ -2,14 +2,18 @@ internal import Bytes
 
 // What an index consists of: `MANIFEST`, replaced as a whole by each commit.
 //
-//     0  u64 "MAGPIESM"        8  u32 format version = 1   12  u32 tokenizer
+//     0  u64 "MAGPIESM"        8  u32 format version = 2   12  u32 tokenizer
 //    16  u32 Unicode          20  u32 segments             24  u64 generation
 //    32  u64 next file id     40  u32 bytes of the cursor  44  u32 zero
 //    48  cursor, opaque here: how far the messages were read
-//        for each segment, 48 bytes:
+//        for each segment, 56 bytes and its summary of conversations:
 //            0 u64 file id    8 u64 bytes    16 u64 lowest time    24 u64 highest time
 //           32 u64 version of its dead documents, 0: none are dead
 //           40 u32 documents  44 u32 dead documents
+//           48 u32 bytes of the summary, 0: of any conversation   52 u32 zero
+//           56 summary: bit n is bit n mod 64 of word n / 64 (u64). The bits are a power of two,
+//              64...65,536. Of each conversation of the segment the bit XXH3 (of its id's 16 bytes)
+//              mod bits is set, and no others
 //   end  u64 XXH3 of all before it, seeded with seed(0, bytes of the file)
 //
 // Valid when the checksum is, every field is as above, file ids are different and below the next,
@@ -37,10 +41,9 @@ struct SearchManifest: Equatable, Sendable {
 /// The file of a manifest.
 enum SearchManifestFormat {
     static let magic: UInt64 = 0x4D53_4549_5047_414D  // "MAGPIESM"
-    static let version: UInt32 = 1
+    static let version: UInt32 = 2
     static let name = "MANIFEST"
     static let newName = "MANIFEST.new"
-    static let entryBytes = 48
     /// Segments that a manifest may name.
     static let entriesMax = 100_000
     /// Bytes that a cursor may have.
@@ -66,6 +69,10 @@ enum SearchManifestFormat {
             writer.write(fixed: entry.deadVersion)
             writer.write(fixed: entry.summary.documents)
             writer.write(fixed: entry.dead)
+            let words = entry.summary.conversations.words
+            writer.write(fixed: UInt32(words.count * 8))
+            writer.write(fixed: UInt32(0))
+            for word in words { writer.write(fixed: word) }
         }
         let seed = Checksum.seed(file: 0, offset: UInt64(writer.count + 8))
         writer.write(fixed: Checksum.xxh3(writer.bytes, seed: seed))
@@ -83,6 +90,9 @@ enum SearchManifestFormat {
         guard stored == checksum else {
             throw Rot(UInt64(body.count), "checksum \(checksum)", "\(stored)")
         }
+        // One of an earlier version is whole, and its index is made anew all the same.
+        let found = body[8..<12].reversed().reduce(0) { $0 << 8 | UInt32($1) }
+        guard found == version else { throw Rot(8, version: found) }
         do {
             return try ByteReader.readAll(body) { try read(&$0) }
         } catch {
@@ -94,10 +104,8 @@ enum SearchManifestFormat {
         _ reader: inout ByteReader
     ) throws(DecodeError) -> (manifest: SearchManifest, tokens: TokenVersion) {
         let magicFound = try reader.readFixed(UInt64.self)
-        let versionFound = try reader.readFixed(UInt32.self)
-        guard magicFound == magic, versionFound == version else {
-            throw .invalid(offset: 0, what: "magic and version")
-        }
+        _ = try reader.readFixed(UInt32.self)
+        guard magicFound == magic else { throw .invalid(offset: 0, what: "magic") }
         let tokens = TokenVersion(
             tokenizer: try reader.readFixed(), unicode: try reader.readFixed())
         let count = Int(try reader.readFixed(UInt32.self))
@@ -113,21 +121,37 @@ enum SearchManifestFormat {
         var seen: Set<UInt64> = []
         for _ in 0..<count {
             let start = reader.offset
-            let fileID = try reader.readFixed(UInt64.self)
-            let bytes = try reader.readFixed(UInt64.self)
-            let minTime = try reader.readFixed(UInt64.self)
-            let maxTime = try reader.readFixed(UInt64.self)
-            let deadVersion = try reader.readFixed(UInt64.self)
-            let documents = try reader.readFixed(UInt32.self)
-            let dead = try reader.readFixed(UInt32.self)
-            guard fileID < manifest.nextFileID, seen.insert(fileID).inserted, dead < documents,
-                minTime <= maxTime, (deadVersion == 0) == (dead == 0)
-            else { throw .invalid(offset: start, what: "segment") }
-            let summary = SegmentSummary(
-                fileID: fileID, documents: documents, bytes: bytes, minTime: minTime,
-                maxTime: maxTime)
-            manifest.entries.append(.init(summary: summary, deadVersion: deadVersion, dead: dead))
+            let entry = try readEntry(&reader)
+            guard entry.summary.fileID < manifest.nextFileID,
+                seen.insert(entry.summary.fileID).inserted
+            else { throw .invalid(offset: start, what: "file id") }
+            manifest.entries.append(entry)
         }
         return (manifest, tokens)
+    }
+
+    private static func readEntry(
+        _ reader: inout ByteReader
+    ) throws(DecodeError) -> SearchManifest.Entry {
+        let start = reader.offset
+        var summary = SegmentSummary(
+            fileID: try reader.readFixed(), documents: 0, bytes: try reader.readFixed(),
+            minTime: try reader.readFixed(), maxTime: try reader.readFixed())
+        let deadVersion = try reader.readFixed(UInt64.self)
+        summary.documents = try reader.readFixed()
+        let dead = try reader.readFixed(UInt32.self)
+        let summaryBytes = Int(try reader.readFixed(UInt32.self))
+        let zero = try reader.readFixed(UInt32.self)
+        guard dead < summary.documents, UInt64(summary.documents) <= summary.bytes,
+            summary.minTime <= summary.maxTime, (deadVersion == 0) == (dead == 0), zero == 0,
+            summaryBytes <= ConversationSummary.bytesMax, summaryBytes % 8 == 0
+        else { throw .invalid(offset: start, what: "segment") }
+        var words: [UInt64] = []
+        for _ in 0..<(summaryBytes / 8) { words.append(try reader.readFixed()) }
+        guard let conversations = ConversationSummary(stored: words) else {
+            throw .invalid(offset: start, what: "summary of conversations")
+        }
+        summary.conversations = conversations
+        return .init(summary: summary, deadVersion: deadVersion, dead: dead)
     }
 }

@@ -1,10 +1,10 @@
 extension SearchSnapshot {
     /// An index of nothing.
-    package static let empty = SearchSnapshot([])
+    package static let empty = SearchSnapshot(entries: [])
 
     /// Several indexes of different conversations as one.
     package init(joining snapshots: [SearchSnapshot]) {
-        self.init(snapshots.flatMap(\.parts))
+        self.init(entries: snapshots.flatMap(\.entries))
     }
 
     /// What the index would be if what happened in `builder` were committed: it is searched as a
@@ -13,23 +13,20 @@ extension SearchSnapshot {
         _ builder: SegmentBuilder, tokens: TokenVersion
     ) throws(SearchError) -> SearchSnapshot {
         if builder.isEmpty { return self }
-        var parts = parts
-        for key in builder.touchedKeys() {
-            for index in parts.indices {
-                guard let document = parts[index].reader.find(key) else { continue }
-                _ = parts[index].dead.insert(document)
-            }
+        var entries = entries
+        let touched = builder.touched()
+        for index in entries.indices {
+            try touched.kill(in: entries[index].handle, &entries[index].dead)
         }
         let memory = SegmentMemory()
         let fileID = UInt64.max
         if try builder.write(to: memory, fileID: fileID, tokens: tokens) != nil {
             let reader = try SegmentReader.open(file: memory, fileID: fileID)
-            parts.append(
-                Part(reader: reader, dead: DeadDocuments(documents: reader.documentCount)))
+            entries.append(
+                Entry(
+                    handle: SegmentHandle(reader),
+                    dead: DeadDocuments(documents: reader.documentCount)))
         }
-        return SearchSnapshot(parts)
+        return SearchSnapshot(entries: entries)
     }
-
-    /// Documents that are dead: their words are still on the disk.
-    package var deadDocuments: Int { parts.reduce(0) { $0 + $1.dead.count } }
 }

@@ -6,23 +6,29 @@ package import Platform
 ///
 /// After an error of ``commit(_:cursor:)`` or ``install(_:)`` nobody knows which manifest is on
 /// the disk: the store refuses all that follows and must be opened anew.
+///
+/// Segments are opened when something in them is needed: what rot and loss there are is met then,
+/// by a search, a commit or a merge.
 package struct SearchStore: ~Copyable {
     /// One segment in use.
     private struct Live {
-        let reader: SegmentReader
+        let handle: SegmentHandle
         var dead: DeadDocuments
         var deadVersion: UInt64
         /// No document died in an earlier generation than this; nil when none is dead. Not stored:
         /// after an opening the dead count as dead for ever.
         var deadSince: UInt64?
+
+        var summary: SegmentSummary { handle.summary }
+        var documents: Int { Int(handle.summary.documents) }
     }
 
-    private let files: any FileSystem
-    private let directory: String
-    private let tokens: TokenVersion
+    private let place: SegmentHandle.Place
     private var live: [Live] = []
     private var manifest: SearchManifest
-    private var nextFileID: UInt64
+    /// The number of the next file. An index that takes this one's place begins with it, so that
+    /// who still searches this one does not take the other's files for its own.
+    package private(set) var nextFileID: UInt64
     private var failure: SearchError?
     /// File ids of the inputs of the merge under way.
     private var merging: Set<UInt64> = []
@@ -36,33 +42,42 @@ package struct SearchStore: ~Copyable {
 
     /// What can be searched now.
     package var snapshot: SearchSnapshot {
-        SearchSnapshot(live.map { .init(reader: $0.reader, dead: $0.dead) })
+        SearchSnapshot(entries: live.map { .init(handle: $0.handle, dead: $0.dead) })
     }
 
-    private init(
-        files: any FileSystem, directory: String, tokens: TokenVersion, manifest: SearchManifest
-    ) {
-        self.files = files
-        self.directory = directory
-        self.tokens = tokens
+    private var files: any FileSystem { place.files }
+    private var directory: String { place.directory }
+
+    private init(place: SegmentHandle.Place, manifest: SearchManifest, nextFileID: UInt64) {
+        self.place = place
         self.manifest = manifest
-        nextFileID = manifest.nextFileID
+        self.nextFileID = max(manifest.nextFileID, nextFileID)
     }
 
     // MARK: Opening
 
-    /// Opens the index in `directory`, which is made when it is not there. An error of which
+    /// Opens the index in `directory`, which is made when it is not there. Reads the manifest and
+    /// the lists of dead documents, and looks whether all segments are there. An error of which
     /// ``SearchError/needsRebuild`` is true means: call ``discard(files:directory:)``, open again,
     /// and read all messages.
+    ///
+    /// - Parameter nextFileID: numbers below are not given to files.
     package static func open(
-        files: any FileSystem, directory: String, tokens: TokenVersion
+        files: any FileSystem, directory: String, tokens: TokenVersion, nextFileID: UInt64 = 1
     ) throws(SearchError) -> SearchStore {
         try SearchError.atDisk { () throws(DiskError) in try files.makeDirectory(directory) }
+        let place = SegmentHandle.Place(files: files, directory: directory, tokens: tokens)
         var store = SearchStore(
-            files: files, directory: directory, tokens: tokens,
-            manifest: try readManifest(files, directory, tokens))
-        for entry in store.manifest.entries { store.live.append(try store.load(entry)) }
-        try store.removeStrangers()
+            place: place, manifest: try readManifest(files, directory, tokens),
+            nextFileID: nextFileID)
+        for entry in store.manifest.entries {
+            let dead = try readDead(entry, files, directory)
+            store.live.append(
+                Live(
+                    handle: SegmentHandle(entry.summary, at: place), dead: dead,
+                    deadVersion: entry.deadVersion, deadSince: dead.count > 0 ? 0 : nil))
+        }
+        try store.lookAtNames()
         return store
     }
 
@@ -81,84 +96,80 @@ package struct SearchStore: ~Copyable {
         let path = "\(directory)/\(SearchManifestFormat.name)"
         let isThere = try SearchError.atDisk { () throws(DiskError) in try files.exists(path) }
         if !isThere { return nil }
-        let bytes = try read(files, path, max: 1 << 28)
+        let bytes = try read(files, path, max: 1 << 30)
         do { return try SearchManifestFormat.decode(bytes) } catch { throw error.error(in: path) }
+    }
+
+    /// Opens a file that must be there.
+    static func openFile(
+        _ files: any FileSystem, _ path: String
+    ) throws(SearchError) -> any File {
+        do throws(DiskError) {
+            return try files.open(path, .read)
+        } catch {
+            if error.reason == .notFound { throw lost(path) }
+            throw SearchError.reading(path, error)
+        }
+    }
+
+    private static func lost(_ path: String) -> SearchError {
+        .corrupt(file: path, offset: 0, expected: "a file", found: "none")
     }
 
     /// The bytes of a file that must be there.
     static func read(
         _ files: any FileSystem, _ path: String, max: UInt64
     ) throws(SearchError) -> [UInt8] {
-        do throws(DiskError) {
-            let file = try files.open(path, .read)
-            defer { file.close() }
-            let size = try file.size()
-            if size <= max { return try file.read(Int(size), at: 0) }
-        } catch {
-            if error.reason != .notFound { throw .disk(error) }
-        }
-        throw .corrupt(file: path, offset: 0, expected: "a file", found: "none, or too large")
-    }
-
-    private func load(_ entry: SearchManifest.Entry) throws(SearchError) -> Live {
-        let (reader, dead) = try Self.load(entry, files, directory, tokens)
-        return Live(
-            reader: reader, dead: dead, deadVersion: entry.deadVersion,
-            deadSince: dead.count > 0 ? 0 : nil)
-    }
-
-    /// A segment and its dead documents, as a manifest names them.
-    static func load(
-        _ entry: SearchManifest.Entry, _ files: any FileSystem, _ directory: String,
-        _ tokens: TokenVersion
-    ) throws(SearchError) -> (reader: SegmentReader, dead: DeadDocuments) {
-        let fileID = entry.summary.fileID
-        let path = "\(directory)/\(SegmentFormat.name(fileID))"
-        let reader = try openSegment(files, fileID, path)
-        guard reader.summary == entry.summary, reader.tokens == tokens else {
+        let file = try openFile(files, path)
+        defer { file.close() }
+        let size = try SearchError.whileReading(path) { () throws(DiskError) in try file.size() }
+        guard size <= max else {
             throw .corrupt(
-                file: path, offset: 0, expected: "what the manifest says", found: "another segment")
+                file: path, offset: 0, expected: "at most \(max) bytes", found: "\(size)")
         }
-        if entry.deadVersion == 0 {
-            return (reader, DeadDocuments(documents: reader.documentCount))
+        return try SearchError.whileReading(path) { () throws(DiskError) in
+            try file.read(Int(size), at: 0)
         }
+    }
+
+    /// The dead documents of a segment, as a manifest names them.
+    static func readDead(
+        _ entry: SearchManifest.Entry, _ files: any FileSystem, _ directory: String
+    ) throws(SearchError) -> DeadDocuments {
+        let (fileID, documents) = (entry.summary.fileID, Int(entry.summary.documents))
+        if entry.deadVersion == 0 { return DeadDocuments(documents: documents) }
         let name = DeadFormat.name(segment: fileID, version: entry.deadVersion)
-        let deadPath = "\(directory)/\(name)"
-        let bytes = try read(files, deadPath, max: 1 << 33)
+        let path = "\(directory)/\(name)"
+        let bytes = try read(files, path, max: 1 << 33)
         do throws(Rot) {
             let dead = try DeadFormat.decode(
-                bytes, segment: fileID, version: entry.deadVersion,
-                documents: reader.documentCount)
+                bytes, segment: fileID, version: entry.deadVersion, documents: documents)
             guard dead.count == Int(entry.dead) else {
                 throw Rot(32, "\(entry.dead) dead documents", "\(dead.count)")
             }
-            return (reader, dead)
+            return dead
         } catch {
-            throw error.error(in: deadPath)
+            throw error.error(in: path)
         }
     }
 
     static func openSegment(
         _ files: any FileSystem, _ fileID: UInt64, _ path: String
     ) throws(SearchError) -> SegmentReader {
-        let file: any File
-        do throws(DiskError) {
-            file = try files.open(path, .read)
-        } catch {
-            if error.reason != .notFound { throw .disk(error) }
-            throw .corrupt(file: path, offset: 0, expected: "a segment", found: "no file")
-        }
+        let file = try openFile(files, path)
         defer { file.close() }
         return try SegmentReader.open(file: file, fileID: fileID)
     }
 
-    /// Removes what a crash left behind, and never gives its numbers again.
-    private mutating func removeStrangers() throws(SearchError) {
-        var known: Set<String> = [SearchManifestFormat.name]
-        for entry in manifest.entries { known.formUnion(Self.names(entry)) }
+    /// Sees what is missing. Removes what a crash left behind, and never gives its numbers again.
+    private mutating func lookAtNames() throws(SearchError) {
         let files = files
         let directory = directory
         let names = try SearchError.atDisk { () throws(DiskError) in try files.list(directory) }
+        var known: Set<String> = [SearchManifestFormat.name]
+        for entry in manifest.entries { known.formUnion(Self.names(entry)) }
+        let missing = known.subtracting(names).subtracting([SearchManifestFormat.name]).min()
+        if let missing { throw Self.lost("\(directory)/\(missing)") }
         for name in names where !known.contains(name) && Self.isOurs(name) {
             if let number = FileName.number(name.prefix(16)), number < .max {
                 nextFileID = max(nextFileID, number + 1)
@@ -198,6 +209,11 @@ package struct SearchStore: ~Copyable {
             }
         }
     }
+
+    /// True when the index has a segment in the file at `path`.
+    package func hasSegment(at path: String) -> Bool {
+        live.contains { place.path(SegmentFormat.name($0.summary.fileID)) == path }
+    }
 }
 
 // Changing the index.
@@ -210,27 +226,26 @@ extension SearchStore {
         precondition(
             cursor.count <= SearchManifestFormat.cursorBytesMax, "a cursor of bounded size")
         var next = live
-        for key in builder.touchedKeys() {
-            for index in next.indices {
-                guard let document = next[index].reader.find(key) else { continue }
-                _ = next[index].dead.insert(document)
-            }
-        }
+        let touched = builder.touched()
+        for index in next.indices { try touched.kill(in: next[index].handle, &next[index].dead) }
         try changing { (store) throws(SearchError) in
             if !builder.isEmpty {
                 let fileID = store.takeFileID()
-                let reader = try store.write(fileID) { (file) throws(SearchError) in
-                    try builder.write(to: file, fileID: fileID, tokens: store.tokens)
+                let tokens = store.place.tokens
+                let summary = try SegmentFileWriter(place: store.place).write(fileID) {
+                    (file) throws(SearchError) in
+                    try builder.write(to: file, fileID: fileID, tokens: tokens)
                 }
-                if let reader { next.append(store.fresh(reader)) }
+                if let summary { next.append(store.fresh(summary)) }
             }
             try store.publish(next, cursor: cursor)
         }
     }
 
-    private func fresh(_ reader: SegmentReader) -> Live {
+    private func fresh(_ summary: SegmentSummary) -> Live {
         Live(
-            reader: reader, dead: DeadDocuments(documents: reader.documentCount), deadVersion: 0)
+            handle: SegmentHandle(summary, at: place),
+            dead: DeadDocuments(documents: Int(summary.documents)), deadVersion: 0)
     }
 
     private mutating func changing(
@@ -250,21 +265,14 @@ extension SearchStore {
         return nextFileID
     }
 
-    /// Writes one file and reads it back; nil, and no file, when there was nothing to write.
-    private func write(
-        _ fileID: UInt64, _ body: (any File) throws(SearchError) -> SegmentSummary?
-    ) throws(SearchError) -> SegmentReader? {
-        try SegmentFileWriter(files: files, directory: directory).write(fileID, body)
-    }
-
     /// Makes `next` the index: new versions of dead documents, then the manifest.
     private mutating func publish(_ wanted: [Live], cursor: [UInt8]) throws(SearchError) {
-        var next = wanted.filter { $0.dead.count < $0.reader.documentCount }
+        var next = wanted.filter { $0.dead.count < $0.documents }
         var manifest = SearchManifest()
         manifest.generation = self.manifest.generation + 1
         manifest.cursor = cursor
         for index in next.indices {
-            let fileID = next[index].reader.summary.fileID
+            let fileID = next[index].summary.fileID
             let before = self.manifest.entries.first { $0.summary.fileID == fileID }
             if next[index].dead.count != Int(before?.dead ?? 0) {
                 next[index].deadVersion = manifest.generation
@@ -277,13 +285,14 @@ extension SearchStore {
             }
             manifest.entries.append(
                 .init(
-                    summary: next[index].reader.summary, deadVersion: next[index].deadVersion,
+                    summary: next[index].summary, deadVersion: next[index].deadVersion,
                     dead: UInt32(next[index].dead.count)))
         }
         manifest.nextFileID = nextFileID
         try syncDirectory()
         try writeNew(
-            SearchManifestFormat.newName, SearchManifestFormat.encode(manifest, tokens: tokens))
+            SearchManifestFormat.newName,
+            SearchManifestFormat.encode(manifest, tokens: place.tokens))
         let (files, directory) = (files, directory)
         try SearchError.atDisk { () throws(DiskError) in
             try files.rename(
@@ -293,7 +302,7 @@ extension SearchStore {
         try syncDirectory()
         let kept = Set(manifest.entries.flatMap(Self.names))
         let stillborn = wanted.filter { $0.deadVersion == 0 }
-            .map { SegmentFormat.name($0.reader.summary.fileID) }
+            .map { SegmentFormat.name($0.summary.fileID) }
         let old = Set(self.manifest.entries.flatMap(Self.names) + stillborn)
         for name in old.subtracting(kept).sorted() {
             try SearchError.atDisk { () throws(DiskError) in
@@ -327,8 +336,7 @@ extension SearchStore {
         if failure != nil || !merging.isEmpty { return nil }
         let candidates = live.map {
             MergePolicy.Candidate(
-                documents: $0.reader.documentCount, dead: $0.dead.count,
-                minTime: $0.reader.summary.minTime)
+                documents: $0.documents, dead: $0.dead.count, minTime: $0.summary.minTime)
         }
         return MergePolicy.pick(candidates).map { plan($0) }
     }
@@ -358,29 +366,27 @@ extension SearchStore {
     }
 
     private mutating func plan(_ indexes: [Int]) -> MergePlan {
-        merging = Set(indexes.map { live[$0].reader.summary.fileID })
+        merging = Set(indexes.map { live[$0].summary.fileID })
         return MergePlan(
-            inputs: indexes.map { .init(reader: live[$0].reader, dead: live[$0].dead) },
-            generation: generation, fileID: takeFileID(), tokens: tokens,
-            writer: SegmentFileWriter(files: files, directory: directory))
+            inputs: indexes.map { .init(handle: live[$0].handle, dead: live[$0].dead) },
+            generation: generation, fileID: takeFileID(), place: place)
     }
 
     /// Puts the result of a merge in the place of its inputs. Documents that died since it was
     /// planned are dead in the result too.
     package mutating func install(_ merged: MergedSegment) throws(SearchError) {
         try changing { (store) throws(SearchError) in
-            let inputIDs = Set(merged.inputs.map(\.reader.summary.fileID))
-            var next = store.live.filter { !inputIDs.contains($0.reader.summary.fileID) }
-            var result = merged.reader.map { store.fresh($0) }
-            for input in merged.inputs {
-                let fileID = input.reader.summary.fileID
+            let inputIDs = Set(merged.inputs.map(\.summary.fileID))
+            var next = store.live.filter { !inputIDs.contains($0.summary.fileID) }
+            var result = merged.summary.map { store.fresh($0) }
+            for (input, numbers) in zip(merged.inputs, merged.numbers) {
                 // An input that is gone died whole.
-                let now = store.live.first { $0.reader.summary.fileID == fileID }
-                for document in 0..<UInt32(input.reader.documentCount)
-                where !input.dead.contains(document) && now?.dead.contains(document) ?? true {
-                    let key = input.reader.key(document)
-                    guard let place = result?.reader.find(key) else { continue }
-                    if result?.dead.insert(place) == true {
+                let now = store.live.first { $0.summary.fileID == input.summary.fileID }
+                for (document, number) in numbers.enumerated()
+                where number != SegmentMerger.gone
+                    && now?.dead.contains(UInt32(document)) ?? true
+                {
+                    if result?.dead.insert(number) == true {
                         result?.deadSince = merged.generation + 1
                     }
                 }

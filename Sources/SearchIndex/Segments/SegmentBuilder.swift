@@ -42,14 +42,18 @@ package struct SegmentBuilder: Sendable {
 
     /// Adds a document, or a new version of one; `feed` calls its argument for each word with the
     /// word's bytes and its position. Bytes of a word beyond 255 and words of a document beyond
-    /// 65,535 are not indexed.
+    /// 65,535 are not indexed, nor words that begin with a zero byte, which no tokenizer gives.
     package mutating func put(
         _ document: SearchDocument,
         feed: ((_ word: UnsafeRawBufferPointer, _ position: UInt32) -> Void) -> Void
     ) {
         let first = words.count
         feed { word, position in
-            if word.isEmpty || words.count - first >= SegmentFormat.documentWordsMax { return }
+            if word.isEmpty || FilterTerm.isFilter(word)
+                || words.count - first >= SegmentFormat.documentWordsMax
+            {
+                return
+            }
             let end = min(word.count, SegmentFormat.termBytesMax)
             let number = terms.number(of: UnsafeRawBufferPointer(rebasing: word[..<end]))
             words.append(UInt64(number) << 32 | UInt64(position))
@@ -103,9 +107,15 @@ package struct SegmentBuilder: Sendable {
         return last
     }
 
-    /// Keys whose versions in older segments are void, ascending.
-    package func touchedKeys() -> [DocumentKey] {
-        lastEvents().map { events[$0].document.key }
+    /// Documents whose versions in older segments are void.
+    func touched() -> TouchedDocuments {
+        var touched = TouchedDocuments()
+        for index in lastEvents() {
+            let event = events[index]
+            touched.append(
+                event.document.key, time: event.isRemoval ? nil : event.document.time)
+        }
+        return touched
     }
 
     /// Writes the segment and makes it durable; nil when no document is left to write.
@@ -132,8 +142,43 @@ package struct SegmentBuilder: Sendable {
                 lengthCode: LengthCode.encode(event.words))
         }
         try writer.finishDocuments()
+        try writeFlags(kept, to: &writer)
+        try writeSenders(
+            kept.map { numbers[events[$0].document.sender] ?? 0 }, senders, to: &writer)
         try writeTerms(kept, to: &writer)
         return try writer.finish()
+    }
+
+    private func writeFlags(
+        _ kept: [Int], to writer: inout SegmentWriter
+    ) throws(SearchError) {
+        for flag in DocumentFlags.each {
+            for (document, index) in kept.enumerated()
+            where events[index].document.flags.contains(flag) {
+                writer.append(document: UInt32(document))
+            }
+            try writer.endTerm(.flag(flag))
+        }
+    }
+
+    /// The list of each sender, out of the number of each document's.
+    private func writeSenders(
+        _ numbers: [Int], _ senders: [SearchID], to writer: inout SegmentWriter
+    ) throws(SearchError) {
+        var next = [Int](repeating: 0, count: senders.count + 1)
+        for number in numbers { next[number + 1] += 1 }
+        for number in senders.indices { next[number + 1] += next[number] }
+        var dealt = [UInt32](repeating: 0, count: numbers.count)
+        for (document, number) in numbers.enumerated() {
+            dealt[next[number]] = UInt32(document)
+            next[number] += 1
+        }
+        var start = 0
+        for (number, sender) in senders.enumerated() {
+            for document in dealt[start..<next[number]] { writer.append(document: document) }
+            try writer.endTerm(.sender(sender))
+            start = next[number]
+        }
     }
 
     private func writeTerms(

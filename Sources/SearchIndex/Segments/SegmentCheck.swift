@@ -5,9 +5,15 @@ internal import Bytes
 struct SegmentCheck {
     private let reader: SegmentReader
     private var previousTerm: [UInt8]?
+    /// Documents of each sender and with each flag that no list was found for yet.
+    private var unlisted: (senders: [Int], flags: [Int])
 
     private init(_ reader: SegmentReader) {
         self.reader = reader
+        unlisted = (
+            [Int](repeating: 0, count: reader.senderCount),
+            [Int](repeating: 0, count: DocumentFlags.each.count)
+        )
     }
 
     /// Throws at the first thing that is wrong.
@@ -32,7 +38,7 @@ struct SegmentCheck {
         if !holds { throw Rot(place(section), expected, found()) }
     }
 
-    private func checkDocuments() throws(Rot) {
+    private mutating func checkDocuments() throws(Rot) {
         var lastKey: DocumentKey?
         var words: UInt64 = 0
         var low = UInt64.max
@@ -56,6 +62,11 @@ struct SegmentCheck {
             try expect(
                 reader.flags(document) & ~DocumentFlags.bits == 0, .documents,
                 "flags of document \(document)", "\(reader.flags(document))")
+            unlisted.senders[Int(reader.senderIndex(document))] += 1
+            for (index, flag) in DocumentFlags.each.enumerated()
+            where reader.flags(document) & flag.rawValue != 0 {
+                unlisted.flags[index] += 1
+            }
             words &+= UInt64(LengthCode.lengths[Int(reader.lengths[Int(document)])])
             low = min(low, time)
             high = max(high, time)
@@ -86,11 +97,20 @@ struct SegmentCheck {
                         "one at \(reader.offset(postings.list))")
                     listEnd = postings.list + postings.bytes
                 }
-                try ListCheck.check(postings, in: reader)
+                if FilterTerm.isFilter(iterator.term) {
+                    try checkFilter(iterator.term, postings)
+                } else {
+                    try ListCheck.check(postings, in: reader) { _ in true }
+                }
             } catch {
                 throw error.error(in: reader.path)
             }
             previousTerm = iterator.term
+        }
+        let left = unlisted.senders + unlisted.flags
+        if left.contains(where: { $0 > 0 }) {
+            throw Rot(place(.dictionary), "a list of each sender and flag", "one without")
+                .error(in: reader.path)
         }
         let section = reader.section(.postings)
         if let base = section.baseAddress, listEnd != base + section.count {
@@ -98,17 +118,50 @@ struct SegmentCheck {
                 .error(in: reader.path)
         }
     }
+
+    /// A list says the same as the column when it has as many documents, all of them right.
+    private mutating func checkFilter(
+        _ term: [UInt8], _ postings: TermPostings
+    ) throws(Rot) {
+        let reader = reader
+        var wanted = 0
+        switch FilterTerm(term) {
+        case .sender(let id):
+            let index = reader.senderIndex(id)
+            if let index { swap(&wanted, &unlisted.senders[index]) }
+            try ListCheck.check(postings, in: reader) {
+                reader.senderIndex($0) == index.map(UInt64.init)
+            }
+        case .flag(let flag):
+            if let index = DocumentFlags.each.firstIndex(of: flag) {
+                swap(&wanted, &unlisted.flags[index])
+            }
+            try ListCheck.check(postings, in: reader) {
+                reader.flags($0) & flag.rawValue != 0
+            }
+        case nil:
+            throw Rot(place(.dictionary), "a word, a sender or a flag", Hex.encode(term))
+        }
+        try expect(
+            postings.documents == wanted, .dictionary, "a list of \(wanted) documents",
+            "\(postings.documents)")
+    }
 }
 
 /// Reads one list with a plain reader, byte by byte.
 private struct ListCheck {
     private let reader: SegmentReader
+    private let hasPositions: Bool
+    private let belongs: (UInt32) -> Bool
     private var before = -1
-    private var maxFrequency = 0
-    private var minLength = UInt8.max
+    private var listBound: [UInt8] = [0, .max, .max, .max]
+    private var blockBound: [UInt8] = [0, .max, .max, .max]
 
-    static func check(_ postings: TermPostings, in reader: SegmentReader) throws(Rot) {
-        var check = ListCheck(reader: reader)
+    /// Throws when the list is not as the format says, or has a document that does not belong.
+    static func check(
+        _ postings: TermPostings, in reader: SegmentReader, _ belongs: @escaping (UInt32) -> Bool
+    ) throws(Rot) {
+        var check = ListCheck(reader, hasPositions: postings.hasPositions, belongs)
         let bytes = UnsafeRawBufferPointer(start: postings.list, count: postings.bytes)
         var input = ByteReader(bytes)
         do {
@@ -121,7 +174,13 @@ private struct ListCheck {
         }
     }
 
-    private init(reader: SegmentReader) { self.reader = reader }
+    private init(
+        _ reader: SegmentReader, hasPositions: Bool, _ belongs: @escaping (UInt32) -> Bool
+    ) {
+        self.reader = reader
+        self.hasPositions = hasPositions
+        self.belongs = belongs
+    }
 
     private func require(_ holds: Bool, _ what: String, _ input: ByteReader) throws {
         if !holds { throw DecodeError.invalid(offset: input.offset, what: what) }
@@ -129,9 +188,9 @@ private struct ListCheck {
 
     private mutating func list(_ input: inout ByteReader, _ postings: TermPostings) throws {
         let blocks = postings.documents / 128
-        var head: (frequency: UInt8, length: UInt8)?
+        var head: [UInt8]?
         if blocks > 0 {
-            head = (try input.readByte(), try input.readByte())
+            head = Array(try input.readRaw(SegmentFormat.listHeadBytes))
             var skips = ByteReader(try input.readRaw(blocks * SegmentFormat.skipBytes))
             var start = 0
             for _ in 0..<blocks {
@@ -145,33 +204,39 @@ private struct ListCheck {
         }
         for _ in 0..<(postings.documents % 128) {
             let gap = try input.readVarint()
-            var frequency = 1
+            var frequency = hasPositions ? 1 : 0
             if gap & 1 == 1 {
+                try require(hasPositions, "frequency", input)
                 frequency = try input.readCount(max: SegmentFormat.documentWordsMax - 2) + 2
             }
-            let document = try take(gap: gap >> 1, frequency, input)
+            let document = try take(gap: gap >> 1, input)
             for _ in 0..<frequency { _ = try input.readVarint() }
             note(document, frequency)
         }
         if let head {
-            try require(
-                Int(head.frequency) == min(255, maxFrequency) && head.length == minLength,
-                "bounds of the list", input)
+            try require(head == listBound, "bounds of the list", input)
         }
     }
 
-    private mutating func take(
-        gap: UInt64, _ frequency: Int, _ input: ByteReader
-    ) throws -> Int {
+    private mutating func take(gap: UInt64, _ input: ByteReader) throws -> Int {
         try require(gap < UInt64(reader.documentCount), "document", input)
         before += Int(gap) + 1
-        try require(before < reader.documentCount, "document", input)
+        try require(
+            before < reader.documentCount && belongs(UInt32(before)), "document", input)
         return before
     }
 
     private mutating func note(_ document: Int, _ frequency: Int) {
-        maxFrequency = max(maxFrequency, frequency)
-        minLength = min(minLength, reader.lengths[document])
+        let length = reader.lengths[document]
+        Self.widen(&listBound, frequency, length)
+        Self.widen(&blockBound, frequency, length)
+    }
+
+    /// A bound: highest frequency, lowest length of those with frequency 1, 2, 3 or more.
+    private static func widen(_ bound: inout [UInt8], _ frequency: Int, _ length: UInt8) {
+        bound[0] = max(bound[0], UInt8(min(255, frequency)))
+        let place = max(1, min(3, frequency))
+        bound[place] = min(bound[place], length)
     }
 
     private mutating func block(
@@ -179,12 +244,13 @@ private struct ListCheck {
     ) throws {
         let width = Int(try skips.readByte())
         let positionWidth = Int(try skips.readByte())
-        let frequencyBound = try skips.readByte()
-        let lengthBound = try skips.readByte()
+        let bound = Array(try skips.readRaw(4))
+        blockBound = [0, .max, .max, .max]
         try require(width <= 32 && positionWidth <= 32, "widths", input)
         let lanes = try input.readRaw(width * 16)
-        var frequencies = [Int](repeating: 1, count: 128)
-        if frequencyBound > 1 {
+        var frequencies = [Int](repeating: hasPositions ? 1 : 0, count: 128)
+        if bound[0] > 1 {
+            try require(hasPositions, "frequencies", input)
             let above = try input.readByte()
             try require(above > 0 && above <= 128, "frequencies", input)
             var lastPlace = -1
@@ -196,23 +262,17 @@ private struct ListCheck {
                 lastPlace = place
             }
         }
-        var highest = 0
-        var shortest = UInt8.max
         for index in 0..<128 {
             let gap = (0..<width).reduce(UInt64(0)) { sum, bit in
                 let at = (index / 4) * width + bit
                 let byte = lanes[(at / 32) * 16 + (index % 4) * 4 + at % 32 / 8]
                 return sum | UInt64(byte >> UInt8(at % 8) & 1) << UInt64(bit)
             }
-            let document = try take(gap: gap, frequencies[index], input)
+            let document = try take(gap: gap, input)
             note(document, frequencies[index])
-            highest = max(highest, frequencies[index])
-            shortest = min(shortest, reader.lengths[document])
         }
         try require(before == last, "last document", input)
-        try require(
-            Int(frequencyBound) == min(255, highest) && lengthBound == shortest,
-            "bounds of the block", input)
+        try require(bound == blockBound, "bounds of the block", input)
         _ = try input.readRaw((frequencies.reduce(0, +) * positionWidth + 7) / 8)
         try input.expectEnd()
     }

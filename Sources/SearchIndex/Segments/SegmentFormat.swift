@@ -31,17 +31,25 @@ internal import Bytes
 // follows here, otherwise it is the next in section 5.
 //
 // List of n < 128 documents: n postings. List of n >= 128:
-//     u8 u8      highest frequency (255: or more), lowest LengthCode in the list
-//     n/128 skips of 12 bytes: last document u32, end of the block after the skips u32, width of
-//                documents u8, width of positions u8, highest frequency u8, lowest LengthCode u8
+//     4 bytes    bound of the list
+//     n/128 skips of 14 bytes: last document u32, end of the block after the skips u32, width of
+//                documents u8, width of positions u8, bound of the block
 //     n/128 blocks: lanes (BitPacking) of document - previous document - 1 (the one before
 //                document 0 is -1); when the block's highest frequency is above 1: u8 how many of
 //                its postings are above 1, then for each its place u8 and varint frequency - 1;
 //                then a run of all positions
 //     n%128 postings
+// Bound: highest frequency u8 (255: or more), lowest LengthCode of the documents with frequency 1
+//     u8, with 2 u8, with 3 or more u8; 255 where there are none.
 // Posting: varint (document - previous - 1) << 1 | (frequency > 1); then if that bit is set varint
 //     frequency - 2; then positions.
 // Positions of a posting: the first, then each less the one before.
+//
+// Terms are words, and, all before them, those whose first byte is zero, with which no word begins:
+//     00 01 flag             documents that have the flag (1, 2, 4 or 8)
+//     00 02 high low         documents of the sender, its id in big-endian order
+// Each flag and each sender that a document has is there. Their lists say the same as section 0 and
+// have no positions: a posting is varint gap << 1, all frequencies in skips and heads are 0.
 //
 // Behind the sections: XXH3 of each 64 KiB piece of them (the last may be shorter), seeded with
 // seed(file id, offset of the piece). Footer: see SegmentFooter.
@@ -53,7 +61,7 @@ internal import Bytes
 /// Numbers of the segment format.
 enum SegmentFormat {
     static let magic: UInt64 = 0x4745_5350_4741_4D  // "MAGPSEG"
-    static let version: UInt32 = 1
+    static let version: UInt32 = 2
     static let pieceBytes = 65_536
     static let blockDocuments = 128
     static let blockEntryBytes = 32
@@ -61,8 +69,8 @@ enum SegmentFormat {
     static let senderBytes = 16
     static let dictionaryTerms = 32
     static let termEntryBytes = 12
-    static let skipBytes = 12
-    static let listHeadBytes = 2
+    static let skipBytes = 14
+    static let listHeadBytes = 4
     static let inlineDocumentsMax = 2
     static let termBytesMax = 255
     static let documentsMax = 1 << 30
@@ -143,12 +151,13 @@ struct SegmentFooter: Equatable, Sendable {
             throw Rot(offset + UInt64(at), "\(name) \(expected)", "\(word(at))")
         }
         try expect(152, "magic", SegmentFormat.magic)
-        try expect(120, "zero and version", UInt64(SegmentFormat.version) << 32)
-        try expect(128, "zero", 0)
         try expect(64, "file id", fileID)
         let seed = Checksum.seed(file: fileID, offset: offset)
         let checked = UnsafeRawBufferPointer(rebasing: bytes[..<144])
         try expect(144, "footer checksum", Checksum.xxh3(checked, seed: seed))
+        if half(124) != SegmentFormat.version { throw Rot(offset + 124, version: half(124)) }
+        try expect(120, "zero and version", UInt64(SegmentFormat.version) << 32)
+        try expect(128, "zero", 0)
         let footer = SegmentFooter(
             ends: (0..<8).map { word($0 * 8) }, fileID: fileID, documents: half(72),
             terms: half(76), words: word(80), minTime: word(88), maxTime: word(96),
@@ -163,15 +172,26 @@ struct Rot: Error, Equatable, Sendable {
     let offset: UInt64
     let expected: String
     let found: String
+    /// The version of the format, when the bytes are sound but of another one.
+    let version: UInt32?
 
     init(_ offset: UInt64, _ expected: String, _ found: String) {
         self.offset = offset
         self.expected = expected
         self.found = found
+        version = nil
+    }
+
+    init(_ offset: UInt64, version: UInt32) {
+        self.offset = offset
+        expected = "the version of the format that is written now"
+        found = "version \(version)"
+        self.version = version
     }
 
     func error(in file: String) -> SearchError {
-        .corrupt(file: file, offset: offset, expected: expected, found: found)
+        if let version { return .otherFormat(file: file, version: version) }
+        return .corrupt(file: file, offset: offset, expected: expected, found: found)
     }
 }
 

@@ -5,6 +5,7 @@ package import Platform
 ///
 /// Documents and terms are read side by side in order and written as they come. Memory: the new
 /// number of each old document (4 bytes), what the writer holds, and one decoded block per input.
+/// Inputs are mapped, and the result is not read back.
 package struct SegmentMerger {
     /// One input.
     package struct Input: Sendable {
@@ -20,7 +21,8 @@ package struct SegmentMerger {
         }
     }
 
-    private static let gone = UInt32.max
+    /// The new number of a document that is not in the result.
+    static let gone = UInt32.max
     private let inputs: [Input]
     /// New numbers of the documents of each input.
     private var numbers: [[UInt32]]
@@ -36,6 +38,13 @@ package struct SegmentMerger {
     package static func merge(
         _ inputs: [Input], to file: any File, fileID: UInt64, tokens: TokenVersion
     ) throws(SearchError) -> SegmentSummary? {
+        try mergeNumbered(inputs, to: file, fileID: fileID, tokens: tokens)?.summary
+    }
+
+    /// The same, with the new number of each document of each input.
+    static func mergeNumbered(
+        _ inputs: [Input], to file: any File, fileID: UInt64, tokens: TokenVersion
+    ) throws(SearchError) -> (summary: SegmentSummary, numbers: [[UInt32]])? {
         guard inputs.contains(where: { $0.dead.count < $0.reader.documentCount }) else {
             return nil
         }
@@ -47,7 +56,7 @@ package struct SegmentMerger {
         try merger.writeDocuments(senders, to: &writer)
         try writer.finishDocuments()
         try merger.writeTerms(to: &writer)
-        return try writer.finish()
+        return (try writer.finish(), merger.numbers)
     }
 
     private func mergedSenders() -> [SearchID] {

@@ -2,7 +2,7 @@
 extension SegmentReader {
     /// A term of the dictionary.
     package struct Term: Sendable {
-        /// Its bytes.
+        /// Its bytes: a word's, or those of a ``FilterTerm``.
         package let bytes: [UInt8]
         /// Documents that have it, dead ones too.
         package let documents: Int
@@ -16,7 +16,7 @@ extension SegmentReader {
         package let number: UInt32
         /// What is known of it.
         package let document: SearchDocument
-        /// Where the term stands in it, ascending.
+        /// Where the term stands in it, ascending; empty when it is no word.
         package let positions: [UInt32]
     }
 
@@ -33,7 +33,8 @@ extension SegmentReader {
             + SegmentFormat.Section.allCases.map { ("\($0)Bytes", UInt64(section($0).count)) }
     }
 
-    /// Calls `body` for each term that begins with `prefix`, ascending, until it gives false.
+    /// Calls `body` for each term that begins with `prefix`, ascending, until it gives false. All
+    /// terms that are no words come first.
     package func terms(
         prefix: [UInt8], _ body: (Term) -> Bool
     ) throws(SearchError) {
@@ -53,7 +54,7 @@ extension SegmentReader {
     package func postings(
         of term: [UInt8], _ body: (Posting) -> Bool
     ) throws(SearchError) -> Bool {
-        guard let found = try find(term: term) else { return false }
+        guard let found = try find(entry: term) else { return false }
         var cursor = PostingsCursor(found, in: self)
         while cursor.document != PostingsCursor.end {
             let posting = Posting(

@@ -1,11 +1,12 @@
-internal import Bytes
 package import Platform
 
-/// An open segment, whole in memory. Safe to use from any number of threads.
+/// An open segment, mapped: its bytes are the kernel's to keep or to read again. Safe to use from
+/// any number of threads.
 ///
 /// Opening checks the checksums and the tables whose numbers are used as addresses. What a list or
 /// a dictionary block says is checked as it is decoded: rotten bytes there end the search with an
-/// error, never the process.
+/// error, never the process. Decoders read up to ``BitPacking/slack`` bytes beyond what they
+/// decode: behind every section there is at least the footer, which is longer.
 // Immutable after init, which owns the bytes that the pointers lead to.
 package final class SegmentReader: @unchecked Sendable {
     /// What the manifest says of it.
@@ -14,14 +15,15 @@ package final class SegmentReader: @unchecked Sendable {
     package let tokens: TokenVersion
     /// Words of all its documents.
     package let words: UInt64
-    /// Different words.
+    /// Different words, senders and flags.
     package let termCount: Int
     let path: String
     let timeUnit: UInt64
     let documentCount: Int
     let conversationCount: Int
     let senderCount: Int
-    private let memory: UnsafeMutableRawPointer
+    private let mapped: MappedBytes
+    private let memory: UnsafeRawPointer
     private let sections: [UnsafeRawBufferPointer]
     let documentRuns: UnsafeRawPointer
     let blockEntries: UnsafeRawPointer
@@ -32,7 +34,8 @@ package final class SegmentReader: @unchecked Sendable {
     let termEntries: UnsafeRawPointer
 
     private init(
-        memory: UnsafeMutableRawPointer, path: String, footer: SegmentFooter, bytes: UInt64
+        mapped: MappedBytes, memory: UnsafeRawPointer, path: String, footer: SegmentFooter,
+        bytes: UInt64
     ) {
         var start: UInt64 = 0
         var sections: [UnsafeRawBufferPointer] = []
@@ -42,14 +45,17 @@ package final class SegmentReader: @unchecked Sendable {
             start = end
         }
         func base(_ section: SegmentFormat.Section) -> UnsafeRawPointer {
-            sections[section.rawValue].baseAddress ?? UnsafeRawPointer(memory)
+            sections[section.rawValue].baseAddress ?? memory
         }
+        self.mapped = mapped
         self.memory = memory
         self.path = path
         self.sections = sections
         summary = SegmentSummary(
             fileID: footer.fileID, documents: footer.documents, bytes: bytes,
-            minTime: footer.minTime, maxTime: footer.maxTime)
+            minTime: footer.minTime, maxTime: footer.maxTime,
+            conversations: ConversationSummary(
+                table: sections[SegmentFormat.Section.conversations.rawValue]))
         tokens = footer.tokens
         words = footer.words
         timeUnit = footer.timeUnit
@@ -68,11 +74,6 @@ package final class SegmentReader: @unchecked Sendable {
         termEntries = base(.terms)
     }
 
-    deinit { memory.deallocate() }
-
-    /// Bytes of memory it takes.
-    package var memoryBytes: UInt64 { summary.bytes }
-
     /// The bytes of a section.
     func section(_ section: SegmentFormat.Section) -> UnsafeRawBufferPointer {
         sections[section.rawValue]
@@ -80,80 +81,28 @@ package final class SegmentReader: @unchecked Sendable {
 
     /// Where in the file `pointer` leads.
     func offset(_ pointer: UnsafeRawPointer) -> UInt64 {
-        UInt64(max(0, pointer - UnsafeRawPointer(memory)))
+        UInt64(max(0, pointer - memory))
     }
 
-    /// Reads the whole file and checks it. The file is not needed afterwards.
+    /// Reads the whole file, a piece at a time, and checks it; then maps it. The file may be closed
+    /// and unlinked afterwards, and never changes.
     package static func open(
         file: any File, fileID: UInt64
     ) throws(SearchError) -> SegmentReader {
-        let size = try SearchError.atDisk { () throws(DiskError) in try file.size() }
-        guard size >= UInt64(SegmentFooter.bytes), let count = Int(exactly: size) else {
-            throw .corrupt(
-                file: file.path, offset: 0, expected: "at least \(SegmentFooter.bytes) bytes",
-                found: "\(size)")
-        }
-        let memory = UnsafeMutableRawPointer.allocate(
-            byteCount: count + BitPacking.slack * 4, alignment: 64)
-        var isKept = false
-        defer { if !isKept { memory.deallocate() } }
-        let target = UnsafeMutableRawBufferPointer(start: memory, count: count)
-        let got = try SearchError.atDisk { () throws(DiskError) in
-            try file.read(into: target, at: 0)
-        }
-        (memory + count).initializeMemory(as: UInt8.self, repeating: 0, count: BitPacking.slack * 4)
+        let (footer, size) = try SegmentFile.check(file, fileID: fileID)
+        let path = file.path
+        let mapped = try SearchError.whileReading(path) { () throws(DiskError) in try file.map() }
         do throws(Rot) {
-            guard got == count else { throw Rot(UInt64(got), "\(count) bytes", "\(got)") }
-            let bytes = UnsafeRawBufferPointer(target)
-            let footer = try checkedFooter(bytes, fileID: fileID)
+            let bytes = mapped.bytes
+            guard bytes.count == Int(size), let memory = bytes.baseAddress else {
+                throw Rot(0, "\(size) bytes", "\(bytes.count)")
+            }
             try checkTables(bytes, footer)
-            let reader = SegmentReader(
-                memory: memory, path: file.path, footer: footer, bytes: size)
-            isKept = true
-            return reader
+            return SegmentReader(
+                mapped: mapped, memory: memory, path: path, footer: footer, bytes: size)
         } catch {
-            throw error.error(in: file.path)
+            throw error.error(in: path)
         }
-    }
-
-    private static func checkedFooter(
-        _ bytes: UnsafeRawBufferPointer, fileID: UInt64
-    ) throws(Rot) -> SegmentFooter {
-        let footerOffset = bytes.count - SegmentFooter.bytes
-        let footer = try SegmentFooter.decode(
-            UnsafeRawBufferPointer(rebasing: bytes[footerOffset...]), fileID: fileID,
-            at: UInt64(footerOffset))
-        let bodyBytes = footer.ends[SegmentFormat.Section.allCases.count - 1]
-        var last: UInt64 = 0
-        for end in footer.ends {
-            guard end >= last, end <= UInt64(footerOffset) else {
-                throw Rot(UInt64(footerOffset), "sections in order", "one that ends at \(end)")
-            }
-            last = end
-        }
-        let body = Int(bodyBytes)
-        let pieceBytes = SegmentFormat.pieceBytes
-        let pieces = (body + pieceBytes - 1) / pieceBytes
-        guard footerOffset - body == pieces * 8 else {
-            throw Rot(bodyBytes, "\(pieces) checksums", "\(footerOffset - body) bytes")
-        }
-        let table = UnsafeRawBufferPointer(rebasing: bytes[body..<footerOffset])
-        guard
-            Checksum.xxh3(table, seed: Checksum.seed(file: fileID, offset: bodyBytes))
-                == footer.tableChecksum
-        else { throw Rot(bodyBytes, "the checksum of the checksums", "another") }
-        for piece in 0..<pieces {
-            let start = piece * pieceBytes
-            let found = Checksum.xxh3(
-                UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + pieceBytes, body)]),
-                seed: Checksum.seed(file: fileID, offset: UInt64(start)))
-            let expected = UInt64(
-                littleEndian: table.loadUnaligned(fromByteOffset: piece * 8, as: UInt64.self))
-            guard found == expected else {
-                throw Rot(UInt64(start), "checksum \(expected)", "\(found)")
-            }
-        }
-        return footer
     }
 }
 

@@ -20,6 +20,7 @@ struct SegmentWriter {
     private var termEntries = ByteWriter()
     private var lastTerm: [UInt8] = []
     private var postingsStart: UInt64 = 0
+    private var conversations = ConversationSummary.any
 
     /// A segment whose times are, from their lowest on, multiples of `timeUnit`; senders ascend.
     init(
@@ -53,6 +54,7 @@ struct SegmentWriter {
     mutating func finishDocuments() throws(SearchError) {
         let rest = columns.finish()
         lengths = columns.lengths
+        conversations = rest.conversations.withUnsafeBytes { ConversationSummary(table: $0) }
         try output.append(rest.runs)
         if output.count > UInt64(UInt32.max) {
             throw .tooLarge(what: "bytes of documents", max: UInt64(UInt32.max))
@@ -75,6 +77,20 @@ struct SegmentWriter {
     mutating func append(document: UInt32, positions: UnsafeBufferPointer<UInt32>) {
         postings.append(
             document: document, lengthCode: lengths[Int(document)], positions: positions)
+    }
+
+    /// Adds a document to the list of the ``FilterTerm`` that ``endTerm(_:)-(FilterTerm)`` will
+    /// name.
+    mutating func append(document: UInt32) {
+        append(document: document, positions: UnsafeBufferPointer(start: nil, count: 0))
+    }
+
+    /// Ends the list of `term`, which is above every term before it.
+    mutating func endTerm(_ term: FilterTerm) throws(SearchError) {
+        let result = term.bytes.withUnsafeBytes { raw in
+            Result { () throws(SearchError) in try endTerm(raw) }
+        }
+        try result.get()
     }
 
     /// Ends the postings of `term`, which is above every term before it.
@@ -123,7 +139,7 @@ struct SegmentWriter {
         let bytes = try output.finish(footer)
         return SegmentSummary(
             fileID: fileID, documents: footer.documents, bytes: bytes, minTime: footer.minTime,
-            maxTime: footer.maxTime)
+            maxTime: footer.maxTime, conversations: conversations)
     }
 }
 
@@ -139,4 +155,6 @@ package struct SegmentSummary: Equatable, Sendable {
     package var minTime: UInt64
     /// The latest.
     package var maxTime: UInt64
+    /// Of which conversations its documents may be.
+    package var conversations = ConversationSummary.any
 }

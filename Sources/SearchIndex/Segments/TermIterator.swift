@@ -8,6 +8,8 @@ struct TermPostings {
     let list: UnsafeRawPointer
     /// Bytes of the list.
     let bytes: Int
+    /// False for a ``FilterTerm``.
+    let hasPositions: Bool
 }
 
 /// Walks the dictionary of a segment in the order of terms. The reader must outlive it.
@@ -19,6 +21,10 @@ struct TermIterator {
     private var listOffset: UInt64 = 0
     /// The number of the next term.
     private var next = 0
+    /// Bytes of the term of the last entry.
+    private var length = 0
+    /// True when that term is a ``FilterTerm``.
+    private var isFilter = false
     /// The term it stands at; empty terms exist only in rotten bytes and before the first.
     private(set) var term: [UInt8] = []
     /// The postings of the term it stands at.
@@ -31,23 +37,30 @@ struct TermIterator {
         lists = reader.section(.postings)
         let start = dictionary.baseAddress ?? reader.termEntries
         scanner = VarintScanner(start, count: dictionary.count)
-        postings = TermPostings(documents: 0, list: start, bytes: 0)
-        term.reserveCapacity(SegmentFormat.termBytesMax)
+        postings = TermPostings(documents: 0, list: start, bytes: 0, hasPositions: true)
     }
 
     /// Moves to the next term; false at the end.
     mutating func advance() throws(SearchError) -> Bool {
         if next >= reader.termCount { return false }
+        let (shared, rest) = try entry()
+        term.removeLast(term.count - shared)
+        term.append(contentsOf: rest)
+        return true
+    }
+
+    /// Reads the next entry: what it takes from the term before, and the rest of its term.
+    private mutating func entry() throws(SearchError) -> (shared: Int, UnsafeRawBufferPointer) {
         let isFirst = next % SegmentFormat.dictionaryTerms == 0
         if isFirst { enter(next / SegmentFormat.dictionaryTerms) }
         let place = scanner.at
         let shared = scanner.next()
         let rest = scanner.next()
-        guard shared <= UInt64(term.count), !isFirst || shared == 0,
+        guard shared <= UInt64(length), !isFirst || shared == 0,
             rest <= UInt64(SegmentFormat.termBytesMax) - shared, let bytes = scanner.take(rest)
         else { throw rot(place, "a term") }
-        term.removeLast(term.count - Int(shared))
-        term.append(contentsOf: bytes)
+        length = Int(shared) + bytes.count
+        if shared == 0 { isFilter = FilterTerm.isFilter(bytes) }
         let documents = scanner.next()
         let listBytes = scanner.next()
         guard documents > 0, documents <= UInt64(reader.documentCount) else {
@@ -67,13 +80,50 @@ struct TermIterator {
             listOffset += listBytes
         }
         if scanner.isRotten { throw rot(place, "an entry") }
-        postings = TermPostings(documents: Int(documents), list: list, bytes: Int(listBytes))
+        postings = TermPostings(
+            documents: Int(documents), list: list, bytes: Int(listBytes),
+            hasPositions: !isFilter)
         next += 1
-        return true
+        return (Int(shared), bytes)
     }
 
     /// Moves to the first term at or above `wanted`; false when there is none.
     mutating func seek(_ wanted: UnsafeRawBufferPointer) throws(SearchError) -> Bool {
+        guard try startBlock(of: wanted) else { return false }
+        while try advance() {
+            if term.withUnsafeBytes({ Bytewise.compare($0, wanted) }) >= 0 { return true }
+        }
+        return false
+    }
+
+    /// The postings of a term. What an entry takes from the one before says most of how it compares
+    /// with the wanted term, so that no term is put together.
+    mutating func find(_ wanted: UnsafeRawBufferPointer) throws(SearchError) -> TermPostings? {
+        guard try startBlock(of: wanted) else { return nil }
+        // Bytes that the term before, which is below the wanted, has in common with it.
+        var common = 0
+        for _ in 0..<min(SegmentFormat.dictionaryTerms, reader.termCount - next) {
+            let (shared, rest) = try entry()
+            if shared > common { continue }
+            if shared < common { return nil }
+            var at = 0
+            while at < rest.count, common < wanted.count, rest[at] == wanted[common] {
+                at &+= 1
+                common &+= 1
+            }
+            if at == rest.count {
+                if common == wanted.count { return postings }
+            } else if common == wanted.count || rest[at] > wanted[common] {
+                return nil
+            }
+        }
+        return nil
+    }
+
+    /// Goes before the first term of the block that would hold `wanted`; false when there is none.
+    private mutating func startBlock(
+        of wanted: UnsafeRawBufferPointer
+    ) throws(SearchError) -> Bool {
         let blocks =
             (reader.termCount + SegmentFormat.dictionaryTerms - 1) / SegmentFormat.dictionaryTerms
         if blocks == 0 { return false }
@@ -85,10 +135,7 @@ struct TermIterator {
             if isAbove { high = middle - 1 } else { low = middle }
         }
         next = low * SegmentFormat.dictionaryTerms
-        while try advance() {
-            if term.withUnsafeBytes({ Bytewise.compare($0, wanted) }) >= 0 { return true }
-        }
-        return false
+        return true
     }
 
     private mutating func enter(_ block: Int) {
@@ -136,11 +183,23 @@ enum Bytewise {
 }
 
 extension SegmentReader {
-    /// The postings of a term, if the segment has it.
-    func find(term: [UInt8]) throws(SearchError) -> TermPostings? {
+    /// The postings of a word, if the segment has it.
+    func find(term word: [UInt8]) throws(SearchError) -> TermPostings? {
+        FilterTerm.isFilter(word) ? nil : try find(entry: word)
+    }
+
+    /// The documents of a sender or with a flag, if the segment has any.
+    func find(_ filter: FilterTerm) throws(SearchError) -> TermPostings? {
+        try find(entry: filter.bytes)
+    }
+
+    /// The postings of a word or of the bytes of a ``FilterTerm``.
+    func find(entry term: [UInt8]) throws(SearchError) -> TermPostings? {
         var iterator = TermIterator(self)
-        let found = try Self.seek(&iterator, term)
-        return found && iterator.term == term ? iterator.postings : nil
+        let result = term.withUnsafeBytes { raw in
+            Result { () throws(SearchError) in try iterator.find(raw) }
+        }
+        return try result.get()
     }
 
     /// Moves to the first term at or above `term`.

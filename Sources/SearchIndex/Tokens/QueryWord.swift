@@ -30,7 +30,8 @@ package struct QueryWord: Equatable, Sendable {
 
 extension Tokenizer {
     /// The terms for one word as typed, that is for text without spaces. `isLastPrefix` says that
-    /// the word may go on; a single character of a script without spaces always may.
+    /// the word may go on, if its end is a token's: `C++` does not. A single character of a script
+    /// without spaces always may.
     ///
     /// The last pair may go on by marks. Not one of Hangul: spaced words begin like pairs and stand
     /// at other positions, so that characters would be found in another order.
@@ -38,10 +39,13 @@ extension Tokenizer {
         _ word: UnsafeRawBufferPointer, isLastPrefix: Bool
     ) -> QueryWord {
         var pieces: [(kind: TokenKind, term: QueryWord.Term)] = []
-        scan(word) { kind, bytes, position, _, _ in
+        var last = 0
+        scan(word) { kind, bytes, position, _, end in
+            last = max(last, end)
             let term = QueryWord.Term(bytes: [UInt8](bytes), offset: position, isPrefix: false)
             pieces.append((kind, term))
         }
+        let isLastPrefix = isLastPrefix && last == word.count
         var query = QueryWord()
         for index in pieces.indices {
             let (kind, term) = pieces[index]

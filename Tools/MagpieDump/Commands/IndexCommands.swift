@@ -11,8 +11,8 @@ struct IndexCommands: ParsableCommand {
             made from the messages and can be made anew: a node whose index is deleted while it \
             is stopped does so by itself.
             """,
-            examples: "index check ./data/search", "index manifest ./data/search/0",
-            "index terms ./data/search/0/0000000000000007.segment --prefix tea"),
+            examples: "index check ./data/search", "index manifest ./data/search/1",
+            "index terms ./data/search/1/0000000000000007.segment --prefix tea"),
         subcommands: [
             Check.self, Manifest.self, Props.self, Terms.self, Postings.self,
         ])
@@ -43,7 +43,7 @@ struct IndexCommands: ParsableCommand {
             abstract: "Prints what an index consists of.",
             discussion: Manual.page(
                 "The cursor is how far the messages were read, in hexadecimal digits.",
-                examples: "index manifest ./data/search", "index manifest ./data/search/0 --json"))
+                examples: "index manifest ./data/search", "index manifest ./data/search/1 --json"))
         @Argument(help: "Index directories.") var paths: [String]
         @OptionGroup var common: CommonOptions
 
@@ -76,8 +76,9 @@ struct IndexCommands: ParsableCommand {
             abstract: "Prints the terms of segments in their order.",
             discussion: Manual.page(
                 """
-                A term is a word as the index has it: docs/formats/search-tokens.md. Documents \
-                count dead ones too. This shows words of messages.
+                A term is a word as the index has it: docs/formats/search-tokens.md. First come \
+                terms of a zero byte and more, which stand for a flag or a sender. Documents count \
+                dead ones too. This shows words of messages.
                 """,
                 examples: "index terms 0000000000000007.segment --prefix tea",
                 "index terms ./data/search --limit 100 --json"))

@@ -1,5 +1,5 @@
-/// A way to the best documents of one segment that have at least one of some words.
-protocol UnionSearch {
+/// A way to the best documents of one segment.
+protocol RankedSearch {
     /// True when documents were passed over.
     var hasSkipped: Bool { get }
     /// Work that no budget was charged with yet.
@@ -7,10 +7,10 @@ protocol UnionSearch {
     /// True when rotten bytes were met.
     var isRotten: Bool { get }
 
-    /// The next document, with its score, that may be better than `threshold` and that the matcher
+    /// The next document, with its score, that may be better than `worst` and that the matcher
     /// accepts; nil at the end or when the budget is spent.
     mutating func next(
-        _ matcher: inout SegmentMatcher, threshold: Double?,
+        _ matcher: inout SegmentMatcher, worst: TopHits.Entry?,
         _ budget: inout SegmentMatcher.Budget
     ) -> (document: UInt32, score: Double)?
 }
@@ -26,11 +26,11 @@ struct UnionList {
     /// The lists that a segment has, by the most that they can add, ascending; and the most that
     /// the lists up to each can add together.
     static func all(
-        _ relevance: Relevance, _ reader: SegmentReader
-    ) throws(SearchError) -> (lists: [UnionList], sums: [Double]) {
+        _ relevance: Relevance, _ part: Int, _ reader: SegmentReader
+    ) -> (lists: [UnionList], sums: [Double]) {
         var lists: [UnionList] = []
-        for (index, word) in relevance.words.enumerated() {
-            guard let postings = try reader.find(term: word) else { continue }
+        for (index, postings) in relevance.terms[part].postings.enumerated() {
+            guard let postings else { continue }
             let cursor = PostingsCursor(postings, in: reader)
             lists.append(
                 UnionList(
