@@ -45,8 +45,8 @@ struct DiskPolicy: Equatable, Sendable {
     /// Sized so that everything that was admitted finds its place: the memtables and the log behind
     /// them above the soft limit; below it, as ballast, the largest merge of level 0, whose output
     /// stands beside its inputs.
-    init(memtableBytes: Int, segmentBytes: Int) {
-        softBytes = UInt64(4 * memtableBytes + 2 * segmentBytes)
+    init(memtableBytes: Int, logBytes: Int) {
+        softBytes = UInt64(4 * memtableBytes + logBytes)
         ballastBytes = UInt64(8 * memtableBytes)
     }
 

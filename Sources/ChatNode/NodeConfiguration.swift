@@ -25,6 +25,8 @@ package struct NodeConfiguration: Sendable {
     package var hashLanes = 2
     /// Bytes of one log segment.
     package var segmentBytes = 8 << 20
+    /// Segments that one shard may hold back for a peer that lags; see ``ReplicatorOptions``.
+    package var pinnedSegmentsMax: UInt64 = 32
     /// The cluster it is a part of; nil: it is alone.
     package var cluster: ClusterConfiguration?
     /// Shards beside the meta shard; fixed when the directory is made.
@@ -43,7 +45,9 @@ package struct NodeConfiguration: Sendable {
     var memtableBytes: Int { min(memoryBudget / 8, 512 << 20) }
 
     var diskPolicy: DiskPolicy {
-        DiskPolicy(memtableBytes: memtableBytes, segmentBytes: segmentBytes)
+        DiskPolicy(
+            memtableBytes: memtableBytes,
+            logBytes: segmentBytes * Int(clamping: pinnedSegmentsMax / 4))
     }
 }
 

@@ -165,7 +165,11 @@ struct NodeOpening {
         tree.scrubBytesPerSecond = configuration.scrubBytesPerSecond
         tree.blockCacheBytes = configuration.memoryBudget / 2
         var options = ShardStoreOptions(tree: tree)
-        options.replication.log = .init(segmentBytes: configuration.segmentBytes)
+        // What a cut releases is used again.
+        options.replication.log = .init(
+            segmentBytes: configuration.segmentBytes,
+            recycledMax: max(2, configuration.memtableBytes / configuration.segmentBytes))
+        options.replication.pinnedSegmentsMax = configuration.pinnedSegmentsMax
         options.replication.raft.entryBytesMax = 2 * NodeLimits.entryBytesMax
         options.replication.raft.unappliedBytesMax = NodeLimits.unappliedBytesMax
         options.replication.raft.electionTicks = 12

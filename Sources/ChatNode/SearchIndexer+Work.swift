@@ -129,9 +129,14 @@ extension SearchIndexer {
     /// A search met a file of an index that it cannot read. What is reported of an index that was
     /// thrown away meanwhile is no news.
     func takeDamage(_ error: SearchError) {
-        guard case .corrupt(let file, _, _, _) = error,
-            let shard = shards.first(where: { $0.hasSegment(at: file) }), !shard.isClosed
-        else { return }
+        let path: String
+        switch error {
+        case .corrupt(let file, _, _, _), .otherFormat(let file, _): path = file
+        case .disk, .outdated, .tooLarge: return
+        }
+        guard let shard = shards.first(where: { $0.hasSegment(at: path) }), !shard.isClosed else {
+            return
+        }
         fail(shard, error)
     }
 

@@ -59,15 +59,13 @@ extension Tree {
     }
 
     private func scrubSlice(_ nowMs: UInt64) {
-        let isFailed = state.withLock { state in
-            state.isScrubPlanned = false
-            return state.failure != nil
-        }
-        if isFailed || isStopping { return scrubber.discard() }
+        state.withLock { $0.isScrubPlanned = false }
+        if isStopping { return scrubber.discard() }
         scrubber.earn(options.scrubBytesPerSecond, nowMs: nowMs)
         let first = state.withLock { $0.scrub.round == nil }
         if first, !beginRound(nowMs) { return scrubber.spendAll() }
         while scrubber.hasCredit {
+            if isStopping { return scrubber.discard() }
             if !scrubber.isOverdue, givesWay() { return }
             guard scrubPiece() else { return finishRound(nowMs) }
         }

@@ -13,9 +13,11 @@ package enum PageMemory {
         return memory
     }
 
-    /// Gives back all that ``allocate(_:)`` gave for `bytes`.
+    /// Gives back all that ``allocate(_:)`` gave for `bytes`. Where the kernel cannot, because a
+    /// process may have so many mappings, at least the memory behind them.
     package static func free(_ memory: UnsafeMutableRawPointer, _ bytes: Int) {
-        let result = munmap(memory, bytes)
+        if munmap(memory, bytes) == 0 { return }
+        let result = madvise(memory, bytes, MADV_DONTNEED)
         precondition(result == 0, "pages are given back as they were taken")
     }
 }

@@ -6,6 +6,8 @@ internal import Synchronization
 struct CacheQueues {
     /// Look-ups that count.
     static let lookupsMax: UInt8 = 3
+    /// Turns of segments, for one block that comes in, in which blocks move on.
+    private static let turnsMax = 64
 
     private struct Queue {
         /// Oldest first; the last one is being filled.
@@ -73,13 +75,12 @@ struct CacheQueues {
         let budget = budgetBytes - segmentBytes
         if bytes > budget / 4 {
             counters.bypasses &+= 1
-            while heldBytes > max(0, budget), evict(budget) {}
+            makeRoom(holding: max(0, budget), budget)
             return keepOutside(block, bytes, fileID: fileID, offset: offset)
         }
         let isMain = takeGhost(hash)
         if !hasRoom(for: bytes, isMain: isMain) {
-            let wanted = max(segmentBytes, bytes)
-            while heldBytes + wanted > budget, evict(budget) {}
+            makeRoom(holding: budget - max(segmentBytes, bytes), budget)
         }
         let kept = append(block, fileID: fileID, offset: offset, isMain: isMain)
         if (count + 1) * 2 > table.capacity { growTable() }
@@ -197,12 +198,23 @@ struct CacheQueues {
 
     // MARK: Eviction
 
+    /// Has segments take their turns until the queues hold at most `bytes`. What moves on may need
+    /// as many segments as before, when blocks are large: after some turns nothing moves on.
+    private mutating func makeRoom(holding bytes: Int, _ budget: Int) {
+        var turns = 0
+        while heldBytes > bytes, evict(budget, keepsSome: turns < Self.turnsMax) {
+            turns += 1
+            if turns % 8 == 0 { sweep() }
+        }
+    }
+
     /// Has the oldest segment of one queue make way; false when there is none.
-    private mutating func evict(_ budget: Int) -> Bool {
+    private mutating func evict(_ budget: Int, keepsSome: Bool) -> Bool {
         let isFromMain =
             small.segments.isEmpty || (small.bytes <= budget / 10 && !main.segments.isEmpty)
         guard let segment = pop(isMain: isFromMain) else { return false }
         var limit = isFromMain ? mainLimit(segment) : Limit(least: 2, roomBytes: 0)
+        if !keepsSome { limit = Limit(least: .max, roomBytes: 0) }
         segment.forEach { block in
             guard block.header.pointee.isKept else { return }
             let lookups = block.lookups.pointee.load(ordering: .relaxed)

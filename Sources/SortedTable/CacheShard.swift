@@ -10,7 +10,7 @@ internal import Synchronization
 /// turn comes, its blocks that were looked up again move on: from the small queue to the main one,
 /// in the main queue to its end. The others are dropped, so a scan passes through the small queue
 /// only. To move on is to be copied, so memory has no gaps, and a segment that is full of wanted
-/// blocks keeps at most three quarters of them: each turn frees memory.
+/// blocks keeps at most three quarters of them: a few turns free a segment.
 struct CacheShard: ~Copyable, Sendable {
     private let state: Mutex<CacheQueues>
     /// The address of the table that readers search.

@@ -8,7 +8,7 @@ import Testing
 /// What is refused and what becomes of the ballast, by how much is free.
 @Suite("Disk policy")
 struct DiskPolicyTests {
-    private static let policy = DiskPolicy(memtableBytes: 1_000, segmentBytes: 2_000)
+    private static let policy = DiskPolicy(memtableBytes: 1_000, logBytes: 4_000)
 
     /// A volume with a policy: what others take is given, the ballast comes and goes.
     private struct Volume {

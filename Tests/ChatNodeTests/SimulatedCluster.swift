@@ -51,6 +51,7 @@ final class SimulatedCluster {
         var configuration = NodeConfiguration(directory: "/magpie")
         configuration.passwordCost = .init(logN: 2, r: 8, p: 1)
         configuration.segmentBytes = 64 << 10
+        configuration.pinnedSegmentsMax = 8
         configuration.memoryBudget = 256 << 10
         configuration.limits.isRateLimited = false
         configuration.dataShards = 2

@@ -44,6 +44,7 @@ final class SimulatedNode {
         var configuration = NodeConfiguration(directory: "/magpie")
         configuration.passwordCost = .init(logN: 2, r: 8, p: 1)
         configuration.segmentBytes = 64 << 10
+        configuration.pinnedSegmentsMax = 8
         configuration.memoryBudget = 256 << 10
         configuration.limits.isRateLimited = false
         configure(&configuration)

@@ -169,6 +169,31 @@ struct FilterListTests {
         }
     }
 
+    @Test("messages of the words that are asked, and of no other, are not too short for a list")
+    func shortest() throws {
+        let sender = MessageMaker.id(7)
+        let messages = (0..<4_000).map { number in
+            Message(
+                document: SearchDocument(
+                    key: DocumentKey(
+                        conversation: MessageMaker.id(number / 500), seq: UInt64(1 + number % 500)),
+                    time: 1_700_000_000_000 + UInt64(number * 7_919 % 4_001) * 1_000,
+                    sender: number % 20 == 3 ? sender : MessageMaker.id(8), flags: []),
+                words: number % 2 == 1 ? ["ok"] : ["ok", "then", "all", "of", "it", "now"])
+        }.sorted { $0.key < $1.key }
+        let reader = try Segments.reader(messages)
+        let snapshot = SearchSnapshot([
+            .init(reader: reader, dead: DeadDocuments(documents: reader.documentCount))
+        ])
+        let expected = messages.filter { $0.document.sender == sender }
+            .sorted(by: BruteForce.isNewer).map(\.document)
+        let request = SearchRequest(
+            .word(Array("ok".utf8)), filter: SearchFilter(senders: [sender]), order: .relevance,
+            limit: 10)
+        let found = try snapshot.search(request).hits.map(\.document)
+        #expect(found == Array(expected.prefix(10)))
+    }
+
     @Test("short of work, what is found is right", arguments: Long.seeds(2000, 4))
     func work(seed: UInt64) throws {
         var world = try World(seed: seed)

@@ -25,6 +25,7 @@ struct QueryParserTests {
         ("ham has:link ", [word("ham", true), .condition(.has(.link))]),
         ("- x", [word("-"), word("x", true)]),
         ("-\"a b\"", [.not(.phrase("a b", isUnfinished: false))]),
+        ("x -\"a b", [word("x", true), .not(.phrase("a b", isUnfinished: false))]),
         ("--x", [.not(word("-x"))]),
         ("cat OR dog", [.any([word("cat"), word("dog", true)])]),
         ("a OR b OR c d", [.any([word("a"), word("b"), word("c")]), word("d", true)]),

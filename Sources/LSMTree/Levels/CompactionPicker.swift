@@ -342,8 +342,9 @@ struct CompactionPicker {
         return plan
     }
 
-    /// A table goes down unread when nothing meets it there, lz4 was tried on it, it is not a
-    /// burden for the level after, and rewriting it would drop nothing.
+    /// A table goes down unread when nothing meets it there, lz4 was tried on it, it is not much
+    /// larger than tables are made, nor a burden for the level after, and rewriting it would drop
+    /// nothing.
     private func canMove(_ plan: CompactionPlan, _ shape: LevelShape) -> Bool {
         guard plan.inputs.count == 1, plan.outputs.isEmpty, let table = plan.inputs.first else {
             return false
@@ -351,6 +352,7 @@ struct CompactionPicker {
         let properties = table.properties
         let isTried = properties.compressedBlocks + properties.refusedBlocks > 0
         if options.isCompressed && !isTried { return false }
+        if table.bytes > UInt64(4 * plan.tableBytes) { return false }
         if table.hasTombstones && !shape.hasDeeper(than: plan.outputLevel, overlapping: table) {
             return false
         }

@@ -54,8 +54,8 @@ package struct QueryParser {
     package static func isCut(_ text: String) -> Bool {
         var parser = QueryParser(text: Array(text.prefix(charactersMax)))
         _ = parser.sequence()
-        return parser.text[parser.at...].contains { !$0.isWhitespace }
-            || text.dropFirst(charactersMax).contains { !$0.isWhitespace }
+        while let item = parser.item() { if case .node = item { return true } }
+        return text.dropFirst(charactersMax).contains { !$0.isWhitespace }
     }
 
     private init(text: [Character]) { self.text = text }
@@ -127,7 +127,7 @@ package struct QueryParser {
         let node: QueryNode
         if Self.quotes.contains(text[at]) {
             let inside = quoted()
-            node = .phrase(inside.text, isUnfinished: inside.isUnfinished)
+            node = .phrase(inside.text, isUnfinished: inside.isUnfinished && !isNegated)
         } else {
             let start = at
             while at < text.count, !text[at].isWhitespace, !Self.quotes.contains(text[at]) {

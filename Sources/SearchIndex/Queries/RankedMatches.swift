@@ -17,6 +17,8 @@ struct RankedMatches: RankedSearch {
     private var words: [Word] = []
     private var own: [PostingsCursor] = []
     private let leaders: Int
+    /// Leaders that are words: a document is at least as long.
+    private let leadingWords: Int
     /// The filter lets most documents through: elsewhere most stretches hold no match at all, and
     /// are not worth a bound.
     private let isWide: Bool
@@ -31,6 +33,7 @@ struct RankedMatches: RankedSearch {
         reader = matcher.part.reader
         end = UInt32(reader.documentCount)
         leaders = matcher.cursors.count
+        leadingWords = matcher.cursors.count { $0.hasPositions }
         isWide = matcher.filter.span > reader.documentCount / 4
         for (number, postings) in relevance.terms[part].postings.enumerated() {
             guard let postings else { continue }
@@ -52,7 +55,8 @@ struct RankedMatches: RankedSearch {
     ) -> (document: UInt32, score: Double)? {
         let threshold = worst?.value ?? 0
         while true {
-            if threshold > 0, isWide { passStretches(&matcher, threshold) }
+            if threshold > 0, isWide { passStretches(&matcher, threshold, &budget) }
+            if budget.isSpent { return nil }
             if document >= end { return nil }
             document = matcher.agreed(from: document, below: end, &budget)
             if document >= end { return nil }
@@ -82,8 +86,12 @@ struct RankedMatches: RankedSearch {
 
     /// Goes on to the first stretch that may hold a hit.
     @inline(__always)
-    private mutating func passStretches(_ matcher: inout SegmentMatcher, _ threshold: Double) {
-        while true {
+    private mutating func passStretches(
+        _ matcher: inout SegmentMatcher, _ threshold: Double,
+        _ budget: inout SegmentMatcher.Budget
+    ) {
+        while !budget.isSpent {
+            budget.left &-= 1
             document = matcher.filter.candidate(from: document)
             if document >= end { return }
             if !hasStretch || document > stretchLast { bound(&matcher) }
@@ -99,7 +107,7 @@ struct RankedMatches: RankedSearch {
         hasStretch = true
         stretchLast = PostingsCursor.end
         stretchBound = 0
-        var shortest = UInt8(clamping: min(leaders, LengthCode.exactMax))
+        var shortest = UInt8(clamping: min(leadingWords, LengthCode.exactMax))
         for leader in 0..<leaders {
             let bound = matcher.cursors[leader].bound(at: document)
             shortest = max(shortest, bound.shortest)

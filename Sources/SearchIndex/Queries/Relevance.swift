@@ -49,7 +49,7 @@ final class Relevance {
             length += Double(isWhole ? reader.words : Self.words(of: ranges, reader, &budget))
             let found = try SegmentTerms(ranges.isEmpty ? [] : words, in: reader)
             terms.append(found)
-            for (index, postings) in found.postings.enumerated() {
+            for (index, postings) in found.postings.enumerated() where !budget.isSpent {
                 guard let postings else { continue }
                 let count =
                     isWhole
@@ -93,7 +93,7 @@ final class Relevance {
         _ budget: inout SegmentMatcher.Budget
     ) -> Int {
         var count = 0
-        for range in ranges where cursor.document < PostingsCursor.end {
+        for range in ranges where cursor.document < PostingsCursor.end && !budget.isSpent {
             cursor.advance(to: range.lowerBound)
             count += cursor.pass(below: range.upperBound)
         }

@@ -213,13 +213,13 @@ private struct Search {
         _ index: Int, _ relevance: Relevance, _ lone: LoneWord
     ) throws(SearchError) {
         guard let postings = relevance.terms[index].postings.first ?? nil else { return }
-        // Of a word's documents few are decoded, of a list all are asked about.
-        if let matcher = try ledMatcher(index, lone.spelled, relevance, cost: 8) {
-            return try rankedMatches(index, matcher, relevance)
-        }
         var matcher = try SegmentPlanner.follower(
             parts[index], lone.others, request.filter, relevance.terms[index], &budget)
         if matcher.isEmpty { return }
+        // Of a word's documents few are decoded, of a list all are asked about.
+        if let led = try ledMatcher(index, lone.spelled, relevance, matcher, cost: 8) {
+            return try rankedMatches(index, led, relevance)
+        }
         var search = RankedWord(postings, relevance, matcher, limit: request.limit)
         try offer(index, &search, &matcher)
     }
@@ -234,8 +234,8 @@ private struct Search {
         // Asking all words about a document of a list is about as much as a posting of a union;
         // windows take half of it.
         let cost = relevance.words.count * (isWindowed ? 2 : 1)
-        if let matcher = try ledMatcher(index, request.expression, relevance, cost: cost) {
-            return try rankedMatches(index, matcher, relevance)
+        if let led = try ledMatcher(index, request.expression, relevance, matcher, cost: cost) {
+            return try rankedMatches(index, led, relevance)
         }
         if isWindowed {
             var union = WindowedUnion(relevance, index, part.reader)
@@ -248,9 +248,11 @@ private struct Search {
 
     /// A matcher that lists of senders or flags lead, when that costs less than the words.
     private mutating func ledMatcher(
-        _ index: Int, _ expression: SearchExpression, _ relevance: Relevance, cost: Int
+        _ index: Int, _ expression: SearchExpression, _ relevance: Relevance,
+        _ follower: SegmentMatcher, cost: Int
     ) throws(SearchError) -> SegmentMatcher? {
         if relevance.postings < SegmentPlanner.worthwhile { return nil }
+        if follower.filter.flags == 0, follower.filter.senders == nil { return nil }
         return try SegmentPlanner.ledMatcher(
             parts[index], expression, request.filter, relevance.terms[index], cost: cost, &budget)
     }

@@ -163,7 +163,7 @@ struct WindowedUnion: RankedSearch {
         let total = listWork
         budget.left -= total - charged
         charged = total
-        return true
+        return !budget.isSpent
     }
 
     /// True when running through the lists that are not essential costs less than asking them about

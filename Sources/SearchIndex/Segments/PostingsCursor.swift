@@ -19,7 +19,8 @@ struct PostingsCursor {
     /// The list: another in the same segment begins elsewhere.
     let list: UnsafeRawPointer
     private let bytes: Int
-    private let listsPositions: Bool
+    /// False for a ``FilterTerm``.
+    let hasPositions: Bool
     let limit: UInt32
     let blocks: Int
     let skips: UnsafeRawPointer
@@ -44,22 +45,17 @@ struct PostingsCursor {
         documents = postings.documents
         list = postings.list
         bytes = postings.bytes
-        listsPositions = postings.hasPositions
+        hasPositions = postings.hasPositions
         limit = UInt32(truncatingIfNeeded: reader.documentCount)
-        let blocks = postings.documents / BitPacking.laneNumbers
-        self.blocks = blocks
+        let wanted = postings.documents / BitPacking.laneNumbers
+        let head = SegmentFormat.listHeadBytes + wanted * SegmentFormat.skipBytes
+        let isCut = wanted > 0 && head > postings.bytes
+        blocks = isCut ? 0 : wanted
         skips = postings.list + SegmentFormat.listHeadBytes
         memory = PostingsMemory()
         numbers = memory.numbers
         details = postings.list
-        if blocks > 0 {
-            let head = SegmentFormat.listHeadBytes + blocks * SegmentFormat.skipBytes
-            if head > postings.bytes {
-                rot()
-                return
-            }
-        }
-        load(0)
+        if isCut { rot() } else { load(0) }
     }
 
     // MARK: Moving
@@ -193,9 +189,9 @@ struct PostingsCursor {
         let end = skipEnd(wanted)
         let last = skipLast(wanted)
         let width = Int(skipByte(wanted, 8))
-        guard width <= 32, start <= end, end <= area, end - start >= width * 16, last < limit else {
-            return rot()
-        }
+        guard width <= 32, start <= end, end <= area, end - start >= width * 16, last < limit,
+            wanted == 0 || skipLast(wanted - 1) < last
+        else { return rot() }
         let base = skips + blocks &* SegmentFormat.skipBytes + start
         let before = wanted == 0 ? UInt32.max : skipLast(wanted - 1)
         let isSound = BitPacking.unpackAscending(
@@ -230,7 +226,7 @@ struct PostingsCursor {
             else { return rot() }
             numbers[place] = UInt32(document)
             numbers[128 + place] = UInt32(frequency)
-            if listsPositions { for _ in 0..<frequency { _ = scanner.next() } }
+            if hasPositions { for _ in 0..<frequency { _ = scanner.next() } }
             before = document
         }
         guard !scanner.isRotten else { return rot() }
@@ -277,7 +273,7 @@ struct PostingsCursor {
     /// Where the term stands in the document, nowhere when it is no word; valid until the next call
     /// or move.
     mutating func positions() -> UnsafeBufferPointer<UInt32> {
-        if !listsPositions { return UnsafeBufferPointer(start: nil, count: 0) }
+        if !hasPositions { return UnsafeBufferPointer(start: nil, count: 0) }
         if !hasStarts { loadStarts() }
         if index >= filled { return UnsafeBufferPointer(start: nil, count: 0) }
         let start = Int(numbers[256 + index])

@@ -11,6 +11,7 @@ extension SimulatedWorld {
         var configuration = NodeConfiguration(directory: "/magpie")
         configuration.passwordCost = .init(logN: 2, r: 8, p: 1)
         configuration.segmentBytes = options.segmentBytes
+        configuration.pinnedSegmentsMax = 8
         configuration.memoryBudget = options.memoryBudget
         configuration.limits.isRateLimited = false
         configuration.readLanes = 1
