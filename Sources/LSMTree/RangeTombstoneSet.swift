@@ -7,9 +7,9 @@ import SortedTable
 struct RangeTombstoneSet: Sendable, Equatable {
     /// A piece of key space and what deleted it.
     struct Fragment: Sendable, Equatable {
-        var lower: [UInt8]
+        var lower: KeyBound
         /// Exclusive.
-        var upper: [UInt8]
+        var upper: KeyBound
         /// Newest last, never empty.
         var sequences: [SequenceNumber]
     }
@@ -35,7 +35,7 @@ struct RangeTombstoneSet: Sendable, Equatable {
     /// more than before: with history, one for each piece that the range covers.
     @discardableResult
     mutating func insert(_ tombstone: RangeTombstone) -> Int {
-        insert(tombstone.lower, tombstone.upper, [tombstone.sequence])
+        insert(KeyBound(tombstone.lower), KeyBound(tombstone.upper), [tombstone.sequence])
     }
 
     /// Adds all fragments of `other`.
@@ -47,29 +47,29 @@ struct RangeTombstoneSet: Sendable, Equatable {
 
     @discardableResult
     private mutating func insert(
-        _ lower: [UInt8], _ upper: [UInt8], _ sequences: [SequenceNumber]
+        _ lower: KeyBound, _ upper: KeyBound, _ sequences: [SequenceNumber]
     ) -> Int {
-        guard KeyOrder.less(lower, upper) else { return 0 }
-        let first = firstIndex(endingAfter: lower)
+        guard lower < upper else { return 0 }
+        let first = firstIndex(endingAfter: lower.key)
         var index = first
         var cursor = lower
         var pieces: [Fragment] = []
         var kept = 0
-        while index < fragments.count, KeyOrder.less(fragments[index].lower, upper) {
+        while index < fragments.count, fragments[index].lower < upper {
             // Moved out, so that a long history grows in place and is not copied.
-            var old = Fragment(lower: [], upper: [], sequences: [])
+            var old = Fragment(lower: cursor, upper: cursor, sequences: [])
             swap(&old, &fragments[index])
             kept -= old.sequences.count
-            if KeyOrder.less(cursor, old.lower) {
+            if cursor < old.lower {
                 add(Fragment(lower: cursor, upper: old.lower, sequences: sequences), to: &pieces)
                 cursor = old.lower
-            } else if KeyOrder.less(old.lower, cursor) {
+            } else if old.lower < cursor {
                 add(
                     Fragment(lower: old.lower, upper: cursor, sequences: old.sequences), to: &pieces
                 )
             }
-            let end = KeyOrder.lesser(old.upper, upper)
-            let rest = KeyOrder.less(end, old.upper) ? old.sequences : nil
+            let end = min(old.upper, upper)
+            let rest = end < old.upper ? old.sequences : nil
             let oldUpper = old.upper
             merge(sequences, into: &old.sequences)
             (old.lower, old.upper) = (cursor, end)
@@ -80,7 +80,7 @@ struct RangeTombstoneSet: Sendable, Equatable {
             cursor = end
             index += 1
         }
-        if KeyOrder.less(cursor, upper) {
+        if cursor < upper {
             add(Fragment(lower: cursor, upper: upper, sequences: sequences), to: &pieces)
         }
         kept += pieces.reduce(0) { $0 + $1.sequences.count }
@@ -103,7 +103,7 @@ struct RangeTombstoneSet: Sendable, Equatable {
     /// Appends a fragment that lies after all others.
     mutating func appendLast(_ fragment: Fragment) {
         precondition(
-            fragments.last.map { !KeyOrder.less(fragment.lower, $0.upper) } ?? true,
+            fragments.last.map { fragment.lower >= $0.upper } ?? true,
             "fragments must ascend")
         fragments.append(fragment)
     }
@@ -128,26 +128,47 @@ struct RangeTombstoneSet: Sendable, Equatable {
 
     /// Index of the first fragment whose upper bound lies after `key`.
     func firstIndex(endingAfter key: UnsafeRawBufferPointer) -> Int {
+        let head = KeyHead(key)
+        return fragments.withUnsafeBufferPointer { Self.firstIndex($0, endingAfter: key, head) }
+    }
+
+    private static func firstIndex(
+        _ fragments: UnsafeBufferPointer<Fragment>, endingAfter key: UnsafeRawBufferPointer,
+        _ head: KeyHead
+    ) -> Int {
         var low = 0
         var high = fragments.count
         while low < high {
             let middle = (low + high) / 2
-            if KeyOrder.compare(fragments[middle].upper, key) <= 0 {
-                low = middle + 1
-            } else {
+            if fragments[middle].upper.isAbove(key, head) {
                 high = middle
+            } else {
+                low = middle + 1
             }
         }
         return low
     }
 
+    /// The fragment that holds `key`, or nil. Scans move in one direction, so the last answer is
+    /// tried first.
+    ///
+    /// - Parameter hint: the fragment that the last look-up hit or stood before.
+    func index(covering key: UnsafeRawBufferPointer, hint: inout Int) -> Int? {
+        let head = KeyHead(key)
+        return fragments.withUnsafeBufferPointer { fragments in
+            let isNear =
+                hint < fragments.count && fragments[hint].upper.isAbove(key, head)
+                && (hint == 0 || !fragments[hint - 1].upper.isAbove(key, head))
+            if !isNear { hint = Self.firstIndex(fragments, endingAfter: key, head) }
+            let isHit = hint < fragments.count && !fragments[hint].lower.isAbove(key, head)
+            return isHit ? hint : nil
+        }
+    }
+
     /// The fragment that holds `key`, or nil.
     func index(covering key: UnsafeRawBufferPointer) -> Int? {
-        let index = firstIndex(endingAfter: key)
-        guard index < fragments.count, KeyOrder.compare(fragments[index].lower, key) <= 0 else {
-            return nil
-        }
-        return index
+        var hint = Int.max
+        return index(covering: key, hint: &hint)
     }
 
     /// The newest tombstone over `key` at or below `sequence`; 0 when there is none.
@@ -155,7 +176,19 @@ struct RangeTombstoneSet: Sendable, Equatable {
         covering key: UnsafeRawBufferPointer, at sequence: SequenceNumber
     ) -> SequenceNumber {
         guard let index = index(covering: key) else { return 0 }
-        return fragments[index].newest(at: sequence)
+        return newest(of: index, at: sequence)
+    }
+
+    /// The newest sequence of a fragment at or below `sequence`, or 0.
+    func newest(of index: Int, at sequence: SequenceNumber) -> SequenceNumber {
+        fragments.withUnsafeBufferPointer { $0[index].newest(at: sequence) }
+    }
+
+    /// True when a walk that came from within the fragment has not left it at `key`.
+    func reaches(_ key: UnsafeRawBufferPointer, _ index: Int, isForward: Bool) -> Bool {
+        fragments.withUnsafeBufferPointer {
+            isForward ? $0[index].upper.isAbove(key) : !$0[index].lower.isAbove(key)
+        }
     }
 
     /// The newest tombstone of each piece as a table stores them: neighbours of equal sequence
@@ -164,13 +197,13 @@ struct RangeTombstoneSet: Sendable, Equatable {
         var result: [RangeTombstone] = []
         for fragment in fragments {
             let newest = fragment.newest(at: .max)
-            if let last = result.last, last.upper == fragment.lower, last.sequence == newest {
+            if let last = result.last, last.upper == fragment.lower.key, last.sequence == newest {
                 result[result.count - 1] = RangeTombstone(
-                    lower: last.lower, upper: fragment.upper, sequence: last.sequence)
+                    lower: last.lower, upper: fragment.upper.key, sequence: last.sequence)
             } else {
                 result.append(
                     RangeTombstone(
-                        lower: fragment.lower, upper: fragment.upper, sequence: newest))
+                        lower: fragment.lower.key, upper: fragment.upper.key, sequence: newest))
             }
         }
         return result
@@ -181,5 +214,61 @@ extension RangeTombstoneSet.Fragment {
     /// The newest sequence at or below `sequence`, or 0.
     func newest(at sequence: SequenceNumber) -> SequenceNumber {
         sequences.last { $0 <= sequence } ?? 0
+    }
+}
+
+/// The first 16 bytes of a key as numbers that order as they do; missing ones are zero.
+struct KeyHead: Equatable, Sendable {
+    private let high: UInt64
+    private let low: UInt64
+
+    init(_ key: UnsafeRawBufferPointer) {
+        high = Self.word(key, 0)
+        low = Self.word(key, 8)
+    }
+
+    private static func word(_ key: UnsafeRawBufferPointer, _ start: Int) -> UInt64 {
+        if key.count >= start + 8 {
+            return UInt64(bigEndian: key.loadUnaligned(fromByteOffset: start, as: UInt64.self))
+        }
+        var word: UInt64 = 0
+        for index in start..<(start + 8) {
+            word = word << 8 | (index < key.count ? UInt64(key[index]) : 0)
+        }
+        return word
+    }
+
+    /// Below, at or above zero as it sorts before, with or after `other`.
+    @inline(__always)
+    func compare(_ other: KeyHead) -> Int {
+        if high != other.high { return high < other.high ? -1 : 1 }
+        return low == other.low ? 0 : low < other.low ? -1 : 1
+    }
+}
+
+/// A bound of a range of keys. Its head decides most comparisons, which then touch no array.
+struct KeyBound: Comparable, Sendable {
+    let key: [UInt8]
+    private let head: KeyHead
+
+    init(_ key: [UInt8]) {
+        self.key = key
+        head = key.withUnsafeBytes { KeyHead($0) }
+    }
+
+    /// True when it sorts after a key with this head.
+    @inline(__always)
+    func isAbove(_ key: UnsafeRawBufferPointer, _ head: KeyHead) -> Bool {
+        let difference = self.head.compare(head)
+        return difference == 0 ? KeyOrder.compare(self.key, key) > 0 : difference > 0
+    }
+
+    /// True when it sorts after a key.
+    @inline(__always)
+    func isAbove(_ key: UnsafeRawBufferPointer) -> Bool { isAbove(key, KeyHead(key)) }
+
+    static func < (left: KeyBound, right: KeyBound) -> Bool {
+        let difference = left.head.compare(right.head)
+        return difference == 0 ? KeyOrder.less(left.key, right.key) : difference < 0
     }
 }

@@ -149,9 +149,10 @@ private struct GarbageEstimate {
         var bytes: UInt64 = 0
         while index < tombstones.fragments.count {
             let fragment = tombstones.fragments[index]
-            if KeyOrder.less(metadata.largest, fragment.lower) { break }
+            if KeyOrder.less(metadata.largest, fragment.lower.key) { break }
             // A tombstone of a younger source is younger than every row of an older one.
-            bytes += table.reader.estimatedBytes(from: fragment.lower, to: fragment.upper)
+            bytes += table.reader.estimatedBytes(
+                from: fragment.lower.key, to: fragment.upper.key)
             index += 1
         }
         return bytes

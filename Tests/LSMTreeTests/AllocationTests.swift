@@ -80,18 +80,23 @@ struct AllocationTests {
         return allocation_count() - before
     }
 
+    /// Where allocated things are put, so that no optimizer does without them; one test uses it.
+    nonisolated(unsafe) private static var shelf: Any?
+
     @Test("the counter sees raw memory, an object and an array")
     func counts() {
-        let raw = allocations {
-            UnsafeMutableRawPointer.allocate(byteCount: 100, alignment: 8).deallocate()
-        }
-        let aligned = allocations {
-            UnsafeMutableRawPointer.allocate(byteCount: 100, alignment: 64).deallocate()
+        func raw(alignment: Int) -> UInt64 {
+            allocations {
+                let memory = UnsafeMutableRawPointer.allocate(
+                    byteCount: 100, alignment: alignment)
+                Self.shelf = memory
+                memory.deallocate()
+            }
         }
         final class Thing { var number = 1 }
-        let object = allocations { withExtendedLifetime(Thing()) {} }
-        let array = allocations { withExtendedLifetime([UInt8](repeating: 1, count: 100)) {} }
-        #expect([raw, aligned, object, array].allSatisfy { $0 >= 1 })
+        let object = allocations { Self.shelf = Thing() }
+        let array = allocations { Self.shelf = [UInt8](repeating: 1, count: 100) }
+        #expect([raw(alignment: 8), raw(alignment: 64), object, array].allSatisfy { $0 >= 1 })
         #expect(allocations {} == 0)
     }
 

@@ -129,8 +129,9 @@ enum Segments {
             }
         }
         let body = Int(clamping: word(56))
+        guard body <= footerOffset else { return nil }
         let pieces = (body + SegmentFormat.pieceBytes - 1) / SegmentFormat.pieceBytes
-        guard body <= footerOffset, footerOffset - body == pieces * 8 else { return nil }
+        guard footerOffset - body == pieces * 8 else { return nil }
         for piece in 0..<pieces {
             let start = piece * SegmentFormat.pieceBytes
             let end = min(body, start + SegmentFormat.pieceBytes)

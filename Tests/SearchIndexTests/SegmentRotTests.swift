@@ -34,6 +34,22 @@ struct SegmentRotTests {
         #expect(throws: SearchError.self) { try Segments.open(bytes, fileID: 8) }
     }
 
+    @Test("a term that shares less with the one before than it could is seen")
+    func sharesLess() throws {
+        var maker = MessageMaker(seed: 6)
+        let message = Message(
+            document: maker.message().document, words: ["link", "linumber"])
+        var bytes = try Segments.bytes([message])
+        // 3 shared bytes, 5 more: "umber".
+        let entry: [UInt8] = [3, 5] + Array("umber".utf8)
+        let place = try #require(
+            bytes.indices.first { bytes[$0...].prefix(entry.count).elementsEqual(entry) })
+        (bytes[place], bytes[place + 2]) = (2, UInt8(ascii: "n"))
+        let reader = try Segments.open(#require(Segments.seal(bytes)))
+        #expect(try reader.find(term: Array("linmber".utf8)) == nil)
+        #expect(throws: SearchError.self) { try reader.verify() }
+    }
+
     @Test("forged bytes with right checksums never trap", arguments: Long.seeds(0, 10))
     func forged(seed: UInt64) throws {
         var maker = MessageMaker(seed: seed)

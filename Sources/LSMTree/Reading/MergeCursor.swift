@@ -34,7 +34,7 @@ struct MergeCursor: ~Copyable {
     /// the direction of the walk: such rows are compared with one key, not with all tombstones.
     private var isClear = false
     /// The nearest tombstone's edge; nil: there is none.
-    private var clearEnd: [UInt8]?
+    private var clearEnd: KeyBound?
     private let sequence: SequenceNumber
 
     /// A cursor without sources.
@@ -61,7 +61,7 @@ struct MergeCursor: ~Copyable {
         precondition(sourceCount < capacity, "a cursor has room for its sources")
         (sources + sourceCount).initialize(to: source)
         sourceCount += 1
-        if source.tombstones != nil { hasTombstones = true }
+        if !source.tombstones.isEmpty { hasTombstones = true }
     }
 
     /// True when it stands on a row.
@@ -206,9 +206,8 @@ struct MergeCursor: ~Copyable {
     private var isInClear: Bool {
         guard isClear, count > 0 else { return false }
         guard let clearEnd else { return true }
-        let difference = KeyOrder.compare(clearEnd, order[0].row.userKey)
         // Upper ends are exclusive.
-        return isForward ? difference > 0 : difference <= 0
+        return clearEnd.isAbove(order[0].row.userKey) == isForward
     }
 
     /// Finds out how far the walk has no tombstones to come, from the current row.
@@ -216,16 +215,16 @@ struct MergeCursor: ~Copyable {
         isClear = false
         clearEnd = nil
         let key = order[0].row.userKey
-        for place in 0..<sourceCount {
-            guard let set = sources[place].tombstones else { continue }
-            if Self.find(key, in: set, hint: &sources[place].tombstoneHint) != nil { return }
+        for place in 0..<sourceCount where !sources[place].tombstones.isEmpty {
+            if sources[place].tombstone(covering: key) != nil { return }
             let next = sources[place].tombstoneHint
-            if isForward, next < set.fragments.count {
-                let lower = set.fragments[next].lower
-                clearEnd = clearEnd.map { KeyOrder.lesser($0, lower) } ?? lower
+            let fragments = sources[place].tombstones.fragments
+            if isForward, next < fragments.count {
+                let lower = fragments[next].lower
+                clearEnd = clearEnd.map { min($0, lower) } ?? lower
             } else if !isForward, next > 0 {
-                let upper = set.fragments[next - 1].upper
-                clearEnd = clearEnd.map { KeyOrder.less($0, upper) ? upper : $0 } ?? upper
+                let upper = fragments[next - 1].upper
+                clearEnd = clearEnd.map { max($0, upper) } ?? upper
             }
         }
         isClear = true
@@ -238,50 +237,42 @@ struct MergeCursor: ~Copyable {
         for place in 0..<sourceCount {
             let source = sources + place
             if source > first { break }
-            guard let set = source.pointee.tombstones,
-                let found = Self.find(row.userKey, in: set, hint: &source.pointee.tombstoneHint)
-            else { continue }
-            let fragment = set.fragments[found]
-            guard fragment.newest(at: sequence) > row.sequence else { continue }
+            guard let found = source.pointee.tombstone(covering: row.userKey) else { continue }
+            let newest = source.pointee.tombstones.newest(of: found, at: sequence)
+            guard newest > row.sequence else { continue }
             if source == first {
-                try step(first)
-                settleFirst()
+                try passOlder(than: newest, first, found)
             } else {
                 // Older than the tombstone through and through: past the whole range at once.
-                try jump(past: fragment)
+                try jump(past: source.pointee.tombstones.fragments[found])
             }
             return true
         }
         return false
     }
 
+    /// Moves past rows that a tombstone of their own source hides: others there may be younger.
+    private mutating func passOlder(
+        than newest: SequenceNumber, _ first: UnsafeMutablePointer<MergeSource>, _ fragment: Int
+    ) throws(TableError) {
+        repeat {
+            try step(first)
+            settleFirst()
+            guard count > 0, order[0].source == first, order[0].row.sequence < newest
+            else { return }
+        } while first.pointee.tombstones.reaches(
+            order[0].row.userKey, fragment, isForward: isForward)
+    }
+
     private mutating func jump(past fragment: RangeTombstoneSet.Fragment) throws(TableError) {
         let first = order[0].source
         if isForward {
-            try fragment.upper.withRaw { raw throws(TableError) in try first.pointee.seek(raw) }
+            try fragment.upper.key.withRaw { raw throws(TableError) in try first.pointee.seek(raw) }
         } else {
-            try fragment.lower.withRaw { raw throws(TableError) in
+            try fragment.lower.key.withRaw { raw throws(TableError) in
                 try first.pointee.seekBefore(raw)
             }
         }
         settleFirst()
-    }
-
-    /// The fragment that covers `key`. Scans move in one direction, so the last answer is tried
-    /// first.
-    private static func find(
-        _ key: UnsafeRawBufferPointer, in set: RangeTombstoneSet, hint: inout Int
-    ) -> Int? {
-        let fragments = set.fragments
-        if hint < fragments.count, KeyOrder.compare(fragments[hint].upper, key) > 0,
-            hint == 0 || KeyOrder.compare(fragments[hint - 1].upper, key) <= 0
-        {
-            return KeyOrder.compare(fragments[hint].lower, key) <= 0 ? hint : nil
-        }
-        hint = set.firstIndex(endingAfter: key)
-        guard hint < fragments.count, KeyOrder.compare(fragments[hint].lower, key) <= 0 else {
-            return nil
-        }
-        return hint
     }
 }

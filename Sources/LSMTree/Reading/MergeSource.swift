@@ -13,10 +13,10 @@ import SortedTable
 struct MergeSource {
     /// Where the row stands that the merge compares.
     let shown: UnsafeMutablePointer<ShownRow>
-    /// Range deletes of this source, or nil; they also hide rows of all older sources.
-    let tombstones: RangeTombstoneSet?
+    /// Range deletes of this source; they also hide rows of all older sources.
+    let tombstones: RangeTombstoneSet
     /// The fragment that the last look-up hit or stood before.
-    var tombstoneHint = 0
+    private(set) var tombstoneHint = 0
 
     /// Walks the tables; nil for a memtable.
     private let iterator: Unmanaged<TableIterator>?
@@ -33,7 +33,7 @@ struct MergeSource {
         let rows = MemtableRows(part, at: sequence)
         self.rows = .passRetained(rows)
         shown = rows.shown
-        tombstones = Self.nilIfEmpty(part.rangeTombstones())
+        tombstones = part.rangeTombstones() ?? RangeTombstoneSet(keepsHistory: true)
         iterator = nil
         tables = nil
         tableCount = 0
@@ -56,7 +56,7 @@ struct MergeSource {
         shown = iterator.shown
         self.tables = tables.baseAddress
         tableCount = tables.count
-        self.tombstones = Self.nilIfEmpty(tombstones)
+        self.tombstones = tombstones ?? RangeTombstoneSet(keepsHistory: false)
         rows = nil
     }
 
@@ -66,8 +66,10 @@ struct MergeSource {
         rows?.release()
     }
 
-    private static func nilIfEmpty(_ set: RangeTombstoneSet?) -> RangeTombstoneSet? {
-        set.flatMap { $0.isEmpty ? nil : $0 }
+    /// The place of the range delete that holds a key, or nil.
+    @inline(__always)
+    mutating func tombstone(covering key: UnsafeRawBufferPointer) -> Int? {
+        tombstones.isEmpty ? nil : tombstones.index(covering: key, hint: &tombstoneHint)
     }
 
     // MARK: Moves

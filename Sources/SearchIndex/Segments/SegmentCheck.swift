@@ -81,13 +81,21 @@ struct SegmentCheck {
     private mutating func checkTerms() throws(SearchError) {
         var iterator = TermIterator(reader)
         var listEnd = reader.section(.postings).baseAddress ?? reader.termEntries
+        var number = 0
         while try iterator.advance() {
             let postings = iterator.postings
+            let isFirst = number % SegmentFormat.dictionaryTerms == 0
+            number += 1
             do throws(Rot) {
                 if let before = previousTerm {
                     try expect(
                         before.lexicographicallyPrecedes(iterator.term), .dictionary,
                         "ascending terms", Hex.encode(iterator.term))
+                    // `TermIterator.find` compares by what entries share.
+                    let common = zip(before, iterator.term).prefix { $0 == $1 }.count
+                    try expect(
+                        iterator.shared == (isFirst ? 0 : common), .dictionary,
+                        "all common bytes shared", Hex.encode(iterator.term))
                 }
                 try expect(
                     !iterator.term.isEmpty, .dictionary, "terms with bytes", "an empty one")

@@ -23,6 +23,8 @@ struct TermIterator {
     private var next = 0
     /// Bytes of the term of the last entry.
     private var length = 0
+    /// Bytes that it took from the term before it.
+    private(set) var shared = 0
     /// True when that term is a ``FilterTerm``.
     private var isFilter = false
     /// The term it stands at; empty terms exist only in rotten bytes and before the first.
@@ -43,14 +45,14 @@ struct TermIterator {
     /// Moves to the next term; false at the end.
     mutating func advance() throws(SearchError) -> Bool {
         if next >= reader.termCount { return false }
-        let (shared, rest) = try entry()
+        let rest = try entry()
         term.removeLast(term.count - shared)
         term.append(contentsOf: rest)
         return true
     }
 
-    /// Reads the next entry: what it takes from the term before, and the rest of its term.
-    private mutating func entry() throws(SearchError) -> (shared: Int, UnsafeRawBufferPointer) {
+    /// Reads the next entry, and gives what its term has behind the bytes it shares.
+    private mutating func entry() throws(SearchError) -> UnsafeRawBufferPointer {
         let isFirst = next % SegmentFormat.dictionaryTerms == 0
         if isFirst { enter(next / SegmentFormat.dictionaryTerms) }
         let place = scanner.at
@@ -59,7 +61,8 @@ struct TermIterator {
         guard shared <= UInt64(length), !isFirst || shared == 0,
             rest <= UInt64(SegmentFormat.termBytesMax) - shared, let bytes = scanner.take(rest)
         else { throw rot(place, "a term") }
-        length = Int(shared) + bytes.count
+        self.shared = Int(shared)
+        length = self.shared + bytes.count
         if shared == 0 { isFilter = FilterTerm.isFilter(bytes) }
         let documents = scanner.next()
         let listBytes = scanner.next()
@@ -84,7 +87,7 @@ struct TermIterator {
             documents: Int(documents), list: list, bytes: Int(listBytes),
             hasPositions: !isFilter)
         next += 1
-        return (Int(shared), bytes)
+        return bytes
     }
 
     /// Moves to the first term at or above `wanted`; false when there is none.
@@ -103,7 +106,7 @@ struct TermIterator {
         // Bytes that the term before, which is below the wanted, has in common with it.
         var common = 0
         for _ in 0..<min(SegmentFormat.dictionaryTerms, reader.termCount - next) {
-            let (shared, rest) = try entry()
+            let rest = try entry()
             if shared > common { continue }
             if shared < common { return nil }
             var at = 0
