@@ -162,31 +162,22 @@ extension TextMaker {
             .joined(separator: [" ", "  ", "\n", ", "][below(4)])
     }
 
-    /// The first characters of a word. Syllables of Hangul are not cut off from marks of other
-    /// scripts, which no Korean writes.
+    /// The first characters of a word, never cut off from what the fold joins to the last of them:
+    /// marks, be they of another script, and vowels and finals of Hangul.
     mutating func beginning(of word: String) -> String {
         let characters = Array(word)
         var count = 1 + below(characters.count)
-        while count < characters.count, Self.endsInHangul(word.prefix(count)),
-            characters[count].unicodeScalars.first.map(Self.isMark) == true
-        {
-            count += 1
-        }
+        while count < characters.count, Self.joins(characters[count]) { count += 1 }
         return String(characters[..<count])
     }
 
-    private static func isMark(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.properties.generalCategory {
-        case .nonspacingMark, .spacingMark, .enclosingMark: true
-        default: false
+    private static func joins(_ character: Character) -> Bool {
+        guard let first = character.unicodeScalars.first else { return false }
+        switch first.properties.generalCategory {
+        case .nonspacingMark, .spacingMark, .enclosingMark, .format: return true
+        default: break
         }
-    }
-
-    private static func endsInHangul(_ text: Substring) -> Bool {
-        let last = text.unicodeScalars.last { !isMark($0) }
-        return last.map {
-            (0x1100...0x11FF).contains($0.value) || (0xAC00...0xD7A3).contains($0.value)
-        }
-            ?? false
+        let joining: [ClosedRange<UInt32>] = [0x1160...0x11FF, 0x314F...0x3163, 0xFF9E...0xFFDC]
+        return joining.contains { $0.contains(first.value) }
     }
 }

@@ -87,6 +87,6 @@ struct WindowedUnionTests {
                 #expect(partial.hits.map(\.position) == Array(expected.prefix(request.limit)))
             }
         }
-        #expect(windowed > 3, "seed \(seed)")
+        #expect(windowed > 3 || maker.vocabulary < 8, "seed \(seed)")
     }
 }
