@@ -45,9 +45,12 @@ struct StoreReading {
                 let reader = tree.reader()
                 return try reader.value(of: raw, in: options.keyspace).map { [UInt8]($0) }
             }
+            // Of a row that expired, a scan may pass by the block and compaction may drop it.
+            let seen = [expected, found, direct].compactMap { $0 }
+            let isOne = seen.dropFirst().allSatisfy { $0 == seen[0] }
             let mayGo =
-                options.isExpiring && expected.map { Workload.isExpired($0, horizon) } == true
-            if found != expected || (direct != expected && !(mayGo && direct == nil)) {
+                options.isExpiring && seen.first.map { Workload.isExpired($0, horizon) } == true
+            if !isOne || !(seen.isEmpty || seen.count == 3 || mayGo) {
                 problems.append(
                     "\(options.name): the scan and the look-up of \(Hex.encode(key)) differ")
             }
