@@ -83,6 +83,9 @@ struct DocumentFilter {
         (ranges.first?.lowerBound ?? 0)..<(ranges.last?.upperBound ?? 0)
     }
 
+    /// True for one stretch that is not the whole segment, such as a conversation.
+    var isOneStretch: Bool { ranges.count == 1 && ranges[0].count < reader.documentCount }
+
     /// Documents in the ranges.
     var span: Int { ranges.reduce(0) { $0 + $1.count } }
 

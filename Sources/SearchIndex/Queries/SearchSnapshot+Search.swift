@@ -14,6 +14,8 @@ extension SearchSnapshot {
 private struct Search {
     /// Documents of a window: stretches that are visited newest first.
     private static let windowDocuments = 4096
+    /// The end of a conversation's window, which is visited before the rest.
+    private static let tailDocuments: UInt32 = 256
 
     private let entries: [SearchSnapshot.Entry]
     /// Those that were opened; hits are in them.
@@ -97,7 +99,7 @@ private struct Search {
         let reader = parts[part].reader
         let end = UInt32(reader.documentCount)
         if matcher.leadCount <= Self.windowDocuments {
-            scan(part, &matcher, 0..<end)
+            scanTailFirst(part, &matcher, 0..<end)
             return
         }
         for window in windows(reader) where !budget.isSpent {
@@ -109,8 +111,24 @@ private struct Search {
             matcher.filter.rewind(to: window.start)
             if matcher.filter.candidate(from: window.start) >= limit { continue }
             matcher.rewind(to: window.start)
-            scan(part, &matcher, window.start..<limit)
+            scanTailFirst(part, &matcher, window.start..<limit)
         }
+    }
+
+    /// In one conversation times ascend, and each match would be better than all before it: the
+    /// newest are looked at first, and most of the others are passed over.
+    private mutating func scanTailFirst(
+        _ part: Int, _ matcher: inout SegmentMatcher, _ documents: Range<UInt32>
+    ) {
+        let own = documents.clamped(to: matcher.filter.hull)
+        guard matcher.filter.isOneStretch, own.count > 2 * Int(Self.tailDocuments),
+            matcher.leadCount > Int(Self.tailDocuments)
+        else { return scan(part, &matcher, documents) }
+        let middle = own.upperBound - Self.tailDocuments
+        matcher.rewind(to: middle)
+        scan(part, &matcher, middle..<own.upperBound)
+        matcher.rewind(to: own.lowerBound)
+        scan(part, &matcher, own.lowerBound..<middle)
     }
 
     private func windows(_ reader: SegmentReader) -> [(start: UInt32, maxTime: UInt64)] {
