@@ -95,7 +95,9 @@ extension SearchIndexer {
         do throws(SearchError) {
             try shard.open()
             if shard.isScanning {
-                notice("search index of shard \(shard.shard): it is made anew from the messages")
+                notice(
+                    "search index of shard \(shard.shard): it is made anew from the messages, "
+                        + "because \(shard.rebuildReason)")
             }
         } catch {
             fail(shard, error)

@@ -42,6 +42,8 @@ final class SearchShard {
     private(set) var committed: LogIndex?
     /// The next opening begins anew.
     private(set) var mustRebuild = false
+    /// Why it began anew last, for the operator.
+    private(set) var rebuildReason = ""
     /// Store and tail together lack nothing; so it is also while a store that failed waits to be
     /// opened again.
     private var isComplete = false
@@ -147,8 +149,12 @@ final class SearchShard {
                     store = consume opened
                     return become(.whole)
                 }
+                rebuildReason =
+                    opened.cursor.isEmpty
+                    ? "there is none" : "it lacks messages that the tables hold"
             } catch {
                 if !error.needsRebuild { throw error }
+                rebuildReason = "\(error)"
             }
         }
         (mustRebuild, isComplete, committed) = (true, false, nil)
@@ -191,6 +197,7 @@ final class SearchShard {
         }
         if isScanning || mustRebuild {
             self.mustRebuild = true
+            rebuildReason = "it could not be gone on with"
             isComplete = false
         }
         phase = .closed
@@ -210,6 +217,7 @@ final class SearchShard {
     func beginAnew(upTo index: LogIndex?) {
         if let index { taken = index }
         (mustRebuild, isComplete) = (true, false)
+        rebuildReason = "rows were replaced, or more changed than it could follow"
         phase = .closed
         emptyTail()
         dueNs = 0
