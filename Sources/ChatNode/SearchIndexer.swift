@@ -75,7 +75,7 @@ final class SearchIndexer: @unchecked Sendable {
         self.hasRoom = hasRoom
         self.notice = notice
         lane = seams.scheduler.lane("search")
-        mergeLane = seams.scheduler.backgroundLane("search-merge")
+        mergeLane = seams.scheduler.lane("search-merge")
         batch = .init(applied: [LogIndex](repeating: 0, count: shards.all.count))
         self.shards = shards.all.compactMap { shard in
             shards.slots(of: shard).map { slots in

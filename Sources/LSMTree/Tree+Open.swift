@@ -26,7 +26,7 @@ extension Tree {
         onDamage: @escaping @Sendable (TreeError) -> Void = { _ in }
     ) throws(TreeError) -> Tree {
         let installLane = scheduler.lane("tree-install")
-        let compactionLane = scheduler.backgroundLane("tree-compact")
+        let compactionLane = scheduler.lane("tree-compact")
         let graveyard = Graveyard(
             fileSystem: fileSystem, directory: directory, lane: installLane)
         let store = TableStore(

@@ -8,18 +8,11 @@ package protocol Scheduler: Sendable {
     /// The same for lanes that a commit passes one after the other: they may share threads, see
     /// ``Lane/handOver(_:)``.
     func hotLane(_ name: String) -> any Lane
-
-    /// The same for work that nobody waits for: its thread stands back where it competes for a
-    /// processor.
-    func backgroundLane(_ name: String) -> any Lane
 }
 
 extension Scheduler {
     /// A lane as any other.
     package func hotLane(_ name: String) -> any Lane { lane(name) }
-
-    /// A lane as any other.
-    package func backgroundLane(_ name: String) -> any Lane { lane(name) }
 }
 
 /// A serial executor that may block on the disk. Never Swift's cooperative pool.

@@ -16,11 +16,6 @@ package struct ThreadScheduler: Scheduler {
     package func hotLane(_ name: String) -> any Lane {
         shared.lane(name)
     }
-
-    /// As ``lane(_:)``, with nice 10: a tenth of the weight of other threads.
-    package func backgroundLane(_ name: String) -> any Lane {
-        ThreadLane(name: name, niceness: 10)
-    }
 }
 
 /// One thread that runs jobs one after another, and timed jobs when they are due.
@@ -43,8 +38,8 @@ final class ThreadLane: Lane {
     private let clock = LinuxClock()
     private let thread: ThreadMonitor<pthread_t?> = ThreadMonitor(nil)
 
-    init(name: String, niceness: Int32 = 0) {
-        let made = ThreadStart.launch(name, niceness: niceness) { [self] in run() }
+    init(name: String) {
+        let made = ThreadStart.launch(name) { [self] in run() }
         thread.change { $0 = made }
     }
 
@@ -124,20 +119,16 @@ final class ThreadLane: Lane {
 /// What a new thread gets.
 final class ThreadStart {
     private let name: String
-    private let niceness: Int32
     private let body: () -> Void
 
-    private init(name: String, niceness: Int32, body: @escaping () -> Void) {
+    private init(name: String, body: @escaping () -> Void) {
         self.name = name
-        self.niceness = niceness
         self.body = body
     }
 
     /// Starts a thread. Stops the process when the system has none to give.
-    static func launch(
-        _ name: String, niceness: Int32 = 0, _ body: @escaping @Sendable () -> Void
-    ) -> pthread_t {
-        let start = Unmanaged.passRetained(ThreadStart(name: name, niceness: niceness, body: body))
+    static func launch(_ name: String, _ body: @escaping @Sendable () -> Void) -> pthread_t {
+        let start = Unmanaged.passRetained(ThreadStart(name: name, body: body))
         var handle = pthread_t()
         let code = pthread_create(
             &handle, nil,
@@ -153,17 +144,7 @@ final class ThreadStart {
 
     private func run() {
         setName()
-        standBack()
         body()
-    }
-
-    /// Makes the thread nicer than the process is. Linux keeps that by thread; that it fails harms
-    /// nothing.
-    private func standBack() {
-        if niceness == 0 { return }
-        let process = __priority_which_t(PRIO_PROCESS.rawValue)
-        let present = getpriority(process, 0)
-        _ = setpriority(process, 0, min(present + niceness, 19))
     }
 
     /// Names the thread for people who look at the process. The C function for it is hidden from

@@ -74,6 +74,43 @@ struct SearchTests {
     }
 
     @Test(
+        "newest first in one of few long conversations, whose end is looked at before the rest",
+        arguments: Long.seeds(500, 3))
+    func newestOfLong(seed: UInt64) throws {
+        var maker = MessageMaker(seed: seed)
+        // A few documents share each time, also at the place from which the end is looked at.
+        let messages = (0..<7_000).map { number in
+            let key = DocumentKey(
+                conversation: MessageMaker.id(number / 6_000), seq: UInt64(number))
+            return Message(
+                document: SearchDocument(
+                    key: key, time: 1_000 + UInt64(number / (1 + Int(seed) % 7)),
+                    sender: MessageMaker.id(100 + number % 3), flags: []),
+                words: ["all"] + (0..<maker.below(4)).map { _ in maker.word() })
+        }.sorted { $0.key < $1.key }
+        let reader = try Segments.reader(messages)
+        let dead = DeadDocuments(documents: reader.documentCount)
+        let snapshot = SearchSnapshot([.init(reader: reader, dead: dead)])
+        let brute = BruteForce(messages: messages)
+        for round in 0..<12 {
+            var filter = SearchFilter()
+            filter.conversations = [MessageMaker.id(round % 4 == 0 ? 1 : 0)]
+            let expression: SearchExpression =
+                round % 3 == 0 ? .word(Array("all".utf8)) : maker.expression()
+            var request = SearchRequest(expression, filter: filter, limit: 1 + maker.below(400))
+            let expected = brute.matches(request).sorted(by: BruteForce.isNewer).map(\.document)
+            let found = try Self.pages(snapshot, request).map(\.document)
+            #expect(found == expected, "seed \(seed), \(request)")
+            request.workMax = 1 + maker.below(5_000)
+            let cut = try snapshot.search(request)
+            #expect(cut.atLeast <= expected.count && cut.hits.count <= request.limit)
+            if !cut.isPartial {
+                #expect(cut.hits.map(\.document) == Array(expected.prefix(request.limit)))
+            }
+        }
+    }
+
+    @Test(
         "by relevance the same documents come, best first, in pages",
         arguments: Long.seeds(1000, 6))
     func ranked(seed: UInt64) throws {

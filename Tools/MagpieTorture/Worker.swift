@@ -162,7 +162,8 @@ final class Looker: @unchecked Sendable {
             options: StoreSizes.draw(0), shards: [WorkerStore.placement],
             isOwn: { _ in true }, completed: { _ in }, installed: { _ in }, onTreeFailure: { _ in })
         defer { store.close() }
-        return try StoreReading(store.tree, seed: seed, horizon: .max)
+        // A tree that was just opened has no horizon.
+        return try StoreReading(store.tree, seed: seed, horizon: 0)
     }
 }
 

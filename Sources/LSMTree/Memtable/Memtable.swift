@@ -58,7 +58,7 @@ final class Memtable: Sendable {
                 hasTombstones.store(true, ordering: .releasing)
                 // What is kept of older ones grows with each that overlaps them: counted, so that a
                 // cut comes before it is much.
-                return row.key.count + row.value.count + 64
+                return row.key.count + row.value.count + 96
                     + kept * MemoryLayout<SequenceNumber>.size
             }
             rowCount.add(1, ordering: .releasing)
