@@ -16,7 +16,8 @@ package struct LogRecovery: Equatable, Sendable {
 /// Starting a log.
 ///
 /// 1. The last segment is the one with the highest id whose header is valid. Files above it never
-///    came to life, unless a record in them proves otherwise: rot.
+///    came to life, unless a record in them proves otherwise: rot. That there is no last segment is
+///    rot where the owner knows that there was a log.
 /// 2. Its records are read up to the first place that does not parse. A mark beyond that place is
 ///    rot. Otherwise the tail is torn there.
 /// 3. The segments before it are found through the headers' links, down to the lowest that was not
@@ -107,7 +108,12 @@ private struct LogStart {
                 break
             }
         }
-        if chain.isEmpty { return }
+        if chain.isEmpty {
+            if options.mayBeNew { return }
+            throw .rot(
+                file: directory, offset: 0, expected: "the segments of a log that was in use",
+                found: ids.isEmpty ? "none" : "only files that never held a record")
+        }
         try readLast()
         while let oldest = chain.first, oldest.header.previous >= floor, oldest.header.previous > 0
         {

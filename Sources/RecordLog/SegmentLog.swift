@@ -6,6 +6,8 @@ package struct SegmentLogOptions: Sendable {
     package var segmentBytes: Int
     /// Released files kept for reuse.
     package var recycledMax: Int
+    /// False for a log that was there before: finding no segment that ever lived is rot then.
+    package var mayBeNew = true
 
     /// Sizes of a log.
     package init(segmentBytes: Int = 8 << 20, recycledMax: Int = 2) {

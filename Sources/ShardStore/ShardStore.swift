@@ -131,6 +131,8 @@ package final class ShardStore: @unchecked Sendable {
     ///   - isOwn: true for replica ids that this node ever had. Tables of a former incarnation,
     ///     whose log could not be trusted any more, are a start for the present one: rows are
     ///     decided.
+    ///   - isCheckpoint: a tree alone is opened, whose log is elsewhere; else a log that is gone is
+    ///     rot.
     ///   - completed: called on the log's lane; hand it to `replicator.completed` on the consensus
     ///     lane.
     ///   - installed: called on a lane of the tree when a cut is durable; hand it to
@@ -140,7 +142,7 @@ package final class ShardStore: @unchecked Sendable {
     package static func open(
         fileSystem: any FileSystem, directory: String, scheduler: any Scheduler,
         options: ShardStoreOptions, shards: [ShardPlacement],
-        isOwn: (ReplicaID) -> Bool = { _ in false },
+        isOwn: (ReplicaID) -> Bool = { _ in false }, isCheckpoint: Bool = false,
         completed: @escaping @Sendable (LogCompletion) -> Void,
         installed: @escaping @Sendable (InstalledCut) -> Void,
         onTreeFailure: @escaping @Sendable (TreeError) -> Void,
@@ -157,8 +159,11 @@ package final class ShardStore: @unchecked Sendable {
         let lanes =
             [scheduler.hotLane("log")] + ["log-files", "log-read"].map { scheduler.lane($0) }
         do throws(ShardStoreError) {
-            let positions = try recoveredPositions(
+            let (positions, hasBegun) = try recoveredPositions(
                 tree, shards, isOwn, directory: directory)
+            var options = options
+            // Every store that was open left a segment.
+            if hasBegun { options.replication.log.mayBeNew = isCheckpoint }
             let replicator = try openLog(
                 fileSystem, directory + "/log", positions, options, lanes, completed: completed)
             return ShardStore(
@@ -171,19 +176,21 @@ package final class ShardStore: @unchecked Sendable {
         }
     }
 
+    /// How far each shard is in the tables, and whether one of the present replicas wrote some.
     private static func recoveredPositions(
         _ tree: Tree, _ shards: [ShardPlacement], _ isOwn: (ReplicaID) -> Bool,
         directory: String
-    ) throws(ShardStoreError) -> [ShardPosition] {
+    ) throws(ShardStoreError) -> (positions: [ShardPosition], hasBegun: Bool) {
         let shards = shards.sorted { $0.shard < $1.shard }
         var positions = shards.map {
             ShardPosition(
                 shard: $0.shard, replica: $0.replica, configuration: $0.configuration)
         }
-        guard let state = tree.installedState else { return positions }
+        guard let state = tree.installedState else { return (positions, false) }
         guard let known = try? CutStateFormat.decode(state) else {
             throw .foreign("\(directory)/tree: the manifest's cut state does not decode")
         }
+        var hasBegun = false
         for position in known {
             guard
                 let place = shards.firstIndex(where: {
@@ -197,10 +204,13 @@ package final class ShardStore: @unchecked Sendable {
             }
             let replica = positions[place].replica
             // Before its first entry a group is as its placement says.
-            if position.index > 0 { positions[place] = position }
+            if position.index > 0 {
+                positions[place] = position
+                if position.replica == replica { hasBegun = true }
+            }
             positions[place].replica = replica
         }
-        return positions
+        return (positions, hasBegun)
     }
 
     private static func openLog(

@@ -111,6 +111,22 @@ struct DamageTests {
         for shard in 0...2 as ClosedRange<UInt32> { try expectMember(cluster, shard, after) }
     }
 
+    @Test("A log that is gone took votes with it: the node is somebody else, and is let in again")
+    func lostLog() throws {
+        let cluster = try cluster(seed: 24)
+        let before = try #require(cluster.superblock(2))
+        let disk = cluster.disk(2).copy()
+        for path in paths(disk, "magpie/log/") { try disk.unlink(path) }
+        cluster.replaceDisk(2, disk)
+        cluster.incidents.change { $0 = [] }
+        cluster.start(2)
+        #expect(cluster.run { cluster.isReady(2) }, "\(cluster.failure(2) ?? "")")
+        let after = try #require(cluster.superblock(2))
+        #expect(after.incarnation != before.incarnation && after.formation == before.formation)
+        #expect(cluster.incidents.value.contains { $0.contains("found none") })
+        for shard in 0...2 as ClosedRange<UInt32> { try expectMember(cluster, shard, after) }
+    }
+
     /// The node is a voter of the shard under its new name only, with the rows of the others.
     private func expectMember(
         _ cluster: SimulatedCluster, _ shard: UInt32, _ block: Superblock

@@ -21,14 +21,15 @@ import Testing
     /// A store whose owner has committed entries from nowhere.
     private static func open(
         _ disk: SimulatedFileSystem, _ scheduler: SimulatedScheduler, directory: String = "/data",
-        _ change: (inout ShardStoreOptions) -> Void = { _ in }
+        isCheckpoint: Bool = false, _ change: (inout ShardStoreOptions) -> Void = { _ in }
     ) throws -> ShardStore {
         var options = ShardStoreOptions(tree: TreeOptions(keyspaces: Commands.keyspaces))
         options.replication.log.segmentBytes = 1 << 16
         change(&options)
         return try ShardStore.open(
             fileSystem: disk, directory: directory, scheduler: scheduler, options: options,
-            shards: StoreNode.shards, isOwn: { $0 < 20 }, completed: { _ in }, installed: { _ in },
+            shards: StoreNode.shards, isOwn: { $0 < 20 }, isCheckpoint: isCheckpoint,
+            completed: { _ in }, installed: { _ in },
             onTreeFailure: { Issue.record("\($0)") })
     }
 
@@ -106,7 +107,8 @@ import Testing
         }
         let made = try #require(try box.value?.get())
         #expect(try CutStateFormat.decode(made.state ?? []) == positions)
-        let copy = try Self.open(disk, node.scheduler, directory: "/data/copy")
+        let copy = try Self.open(
+            disk, node.scheduler, directory: "/data/copy", isCheckpoint: true)
         #expect(StoreNode.shards.compactMap { copy.position(of: $0.shard) } == positions)
         #expect(try StoreModel.read(copy.tree) == expected)
         #expect(try StoreModel.read(node.store.tree) != expected)
@@ -116,6 +118,35 @@ import Testing
             Commands.batch(number, shard: 0))
         copy.close()
         node.machine.kill()
+    }
+
+    @Test("a log that is gone is rot where tables say that there was one", arguments: [true, false])
+    func lostLog(isEmptied: Bool) throws {
+        let disk = SimulatedFileSystem(seed: 4)
+        let scheduler = SimulatedScheduler(seed: 4)
+        var store = try Self.open(disk, scheduler)
+        Self.apply(store, 1) { $0.put(Commands.first, key: [1], value: [1]) }
+        store.cut()
+        scheduler.runUntilIdle()
+        store.close()
+        store = try Self.open(disk, scheduler)
+        store.close()
+        let logs = disk.paths.filter { $0.hasSuffix(".log") }
+        #expect(!logs.isEmpty)
+        for path in logs {
+            if isEmptied {
+                disk.setContents(path, [UInt8](repeating: 0, count: 1 << 16))
+            } else {
+                try disk.unlink(path)
+            }
+        }
+        do {
+            try Self.open(disk, scheduler).close()
+            Issue.record("it opens")
+        } catch let error as ShardStoreError {
+            guard case .log(.rot(let file, _, _, _)) = error else { throw error }
+            #expect(file == "/data/log")
+        }
     }
 
     @Test("work that piles up is refused bit by bit, not all at once")
