@@ -108,8 +108,9 @@ struct NodeOpening {
         }
         guard Self.isDamage(error) else { return StartFailure("\(error)") }
         return StartFailure(
-            "\(error). No data was removed or repaired: restore the file from a copy of this "
-                + "directory, or look at it with magpie-dump")
+            "\(error). Nothing that holds data was removed or repaired: restore the file from a "
+                + "copy of this directory, or see what is left with magpie-dump db check and "
+                + "db repair")
     }
 
     private static func isFull(_ error: any Error) -> Bool {

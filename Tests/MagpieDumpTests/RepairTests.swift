@@ -81,6 +81,18 @@ struct RepairTests {
         #expect(cut == 0)
     }
 
+    @Test(
+        "goes by the tables when not even the manifest's opening can be read", arguments: [9, 20])
+    func repairsRottenOpening(offset: Int) throws {
+        let data = try RepairFixture(seed: 7)
+        data.disk.flipBit(data.files(".manifest")[0], offset: offset, bit: 2)
+        #expect(throws: TreeError.self) { try RepairFixture.read(data.disk) }
+        let (lines, _) = try data.repair()
+        #expect(lines.contains { $0.hasPrefix("written: ") }, "\(lines)")
+        let (rows, _) = try RepairFixture.read(data.disk)
+        #expect(rows == data.cuts.last)
+    }
+
     @Test("goes on from the last readable record of a rotten manifest", arguments: [false, true])
     func repairsRottenManifest(hasLog: Bool) throws {
         var exact = 0

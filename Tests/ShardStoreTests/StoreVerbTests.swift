@@ -120,7 +120,8 @@ import Testing
         node.machine.kill()
     }
 
-    @Test("a log that is gone is rot where tables say that there was one", arguments: [true, false])
+    @Test(
+        "a log that is gone is rot where tables say that there was one", arguments: [true, false])
     func lostLog(isEmptied: Bool) throws {
         let disk = SimulatedFileSystem(seed: 4)
         let scheduler = SimulatedScheduler(seed: 4)

@@ -160,7 +160,8 @@ final class Looker: @unchecked Sendable {
         let store = try ShardStore.open(
             fileSystem: LinuxFileSystem(), directory: directory, scheduler: ThreadScheduler(),
             options: StoreSizes.draw(0), shards: [WorkerStore.placement],
-            isOwn: { _ in true }, isCheckpoint: true, completed: { _ in }, installed: { _ in }, onTreeFailure: { _ in })
+            isOwn: { _ in true }, isCheckpoint: true, completed: { _ in }, installed: { _ in },
+            onTreeFailure: { _ in })
         defer { store.close() }
         // A tree that was just opened has no horizon.
         return try StoreReading(store.tree, seed: seed, horizon: 0)

@@ -22,7 +22,7 @@ package struct RepairHistory {
     package private(set) var manifest: UInt64?
     /// Why its records end before the file does; nil when it is whole.
     package private(set) var damage: TreeError?
-    /// Other manifests that can't be read as far as the end of their opening, and why.
+    /// Manifests that count before the one that was read, but whose opening is not whole, and why.
     package private(set) var unreadable: [(name: String, why: TreeError)] = []
     /// Records taken.
     package private(set) var records = 0

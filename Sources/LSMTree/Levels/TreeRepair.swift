@@ -116,7 +116,8 @@ package struct TreeRepair {
 
     /// Whether there is anything to repair.
     package var isDamaged: Bool {
-        history.currentDamage != nil || history.damage != nil || !losses().isEmpty
+        history.currentDamage != nil || history.damage != nil || !history.unreadable.isEmpty
+            || !losses().isEmpty
     }
 
     private func survey(_ id: UInt64) throws(TableError) -> TableSummary {

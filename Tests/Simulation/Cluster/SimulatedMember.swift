@@ -141,7 +141,7 @@ package final class SimulatedMember: @unchecked Sendable {
         if text.hasPrefix("shard "), text.contains(" is here, up to") {
             world.marks.reach(.snapshotInstalled)
         }
-        if text.hasSuffix("it is made anew from the messages") { world.marks.reach(.indexRebuilt) }
+        if text.contains("it is made anew from the messages") { world.marks.reach(.indexRebuilt) }
         if text.hasSuffix("it is offered again") { world.marks.reach(.snapshotRestarted) }
     }
 
