@@ -14,6 +14,9 @@ final class Memtable: Sendable {
         let index: MemtableIndex
         private let listWriter: SkipListWriter
         private let runsWriter: NumberedRunsWriter?
+        /// A fragment, and the headers of its bounds' arrays.
+        private static let fragmentBytes =
+            MemoryLayout<RangeTombstoneSet.Fragment>.stride + 2 * 32
         /// Range deletes; readers take the value.
         private let tombstones = Mutex(RangeTombstoneSet(keepsHistory: true))
         /// Lets readers skip the lock when there are none.
@@ -58,7 +61,7 @@ final class Memtable: Sendable {
                 hasTombstones.store(true, ordering: .releasing)
                 // What is kept of older ones grows with each that overlaps them: counted, so that a
                 // cut comes before it is much.
-                return row.key.count + row.value.count + 96
+                return row.key.count + row.value.count + Self.fragmentBytes
                     + kept * MemoryLayout<SequenceNumber>.size
             }
             rowCount.add(1, ordering: .releasing)

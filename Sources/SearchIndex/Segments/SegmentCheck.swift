@@ -81,11 +81,9 @@ struct SegmentCheck {
     private mutating func checkTerms() throws(SearchError) {
         var iterator = TermIterator(reader)
         var listEnd = reader.section(.postings).baseAddress ?? reader.termEntries
-        var number = 0
         while try iterator.advance() {
             let postings = iterator.postings
-            let isFirst = number % SegmentFormat.dictionaryTerms == 0
-            number += 1
+            let isFirst = iterator.next % SegmentFormat.dictionaryTerms == 1
             do throws(Rot) {
                 if let before = previousTerm {
                     try expect(

@@ -20,7 +20,7 @@ struct TermIterator {
     private var scanner: VarintScanner
     private var listOffset: UInt64 = 0
     /// The number of the next term.
-    private var next = 0
+    private(set) var next = 0
     /// Bytes of the term of the last entry.
     private var length = 0
     /// Bytes that it took from the term before it.
